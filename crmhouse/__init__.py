@@ -1,0 +1,1 @@
+"""The shell: settings, the warehouse, errors and the command line."""

@@ -1,0 +1,19 @@
+"""The command line. Each command imports what it needs when it is called, so help is immediate."""
+
+from crmhouse.cli import database, project, state, work
+from crmhouse.cli.app import CommandLine, root
+
+__all__ = ["main"]
+
+main: CommandLine = root
+for command in (
+    work.demo,
+    project.init,
+    project.check,
+    project.sources,
+    work.sync,
+    work.run,
+    state.status,
+    database.warehouse,
+):
+    main.add_command(command)

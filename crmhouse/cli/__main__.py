@@ -1,0 +1,5 @@
+"""`python -m crmhouse.cli` is the command `crmhouse`."""
+
+from crmhouse.cli import main
+
+main(prog_name="crmhouse")

@@ -1,0 +1,248 @@
+"""`crmhouse sync`, `run` and `demo`: what moves data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmhouse.cli.app import DONE, FAILED, PARTIAL, App
+from crmhouse.cli.output import Table, emit_json, emit_tables, format_option
+from crmhouse.errors import ConfigurationError, CrmhouseError, SyncFailedError
+
+if TYPE_CHECKING:
+    from crmhouse.cli.progress import Progress
+    from crmhouse.demo import Comparison, Recognition
+    from crmhouse.settings import Settings
+    from crmhouse.summary import Summary
+    from crmhouse.warehouse import Warehouse
+    from flows.results import RefreshResult
+    from ingestion.runs import SliceRun
+
+WAREHOUSE_VARIABLE = "CRMHOUSE_WAREHOUSE_URL"
+NOTHING_NEW = "nothing new"
+
+_EXIT_CODES = {"succeeded": DONE, "partial": PARTIAL}
+
+
+@click.command()
+@click.argument("targets", metavar="[SOURCE[.STREAM]]...", nargs=-1)
+@format_option
+@click.pass_context
+def sync(ctx: click.Context, targets: tuple[str, ...], form: str) -> None:
+    """Bring raw tables up to date: all sources, or the named sources and streams.
+
+    Lands directly, without the orchestrator; the marts stay as they are until the next run.
+    """
+    from crmhouse.cli.progress import Progress
+    from crmhouse.warehouse import open_warehouse
+
+    app: App = ctx.obj
+    chosen = choose(app.settings, targets)
+    with open_warehouse(app.settings) as warehouse, Progress() as progress:
+        runs, errors = _sync(warehouse, app.settings, chosen, progress)
+    if form == "json":
+        emit_json({"streams": _by_stream(runs), "errors": errors})
+    else:
+        columns = ("stream", "records", "inserted", "updated", "unchanged", "deleted", "held back")
+        rows = [tuple(stream.values()) for stream in _by_stream(runs)]
+        emit_tables(Table("Rows per stream", columns, rows))
+        if not rows and not errors:
+            click.echo("Nothing new: raw tables unchanged.", err=True)
+    for error in errors.values():
+        click.echo(f"Error: {error}", err=True)
+    ctx.exit(DONE if not errors else FAILED if len(errors) == len(chosen) else PARTIAL)
+
+
+def choose(settings: Settings, targets: tuple[str, ...]) -> dict[str, set[str] | None]:
+    """Turn targets into streams by source; None means all of its streams.
+
+    Raises:
+        ConfigurationError: a source that is not configured, or none at all is.
+    """
+    if not settings.sources:
+        raise ConfigurationError(
+            "No source is configured. Add one under `sources` in crmhouse.yaml; "
+            "`crmhouse init` writes one with examples."
+        )
+    if not targets:
+        return {source.name: None for source in settings.sources}
+    chosen: dict[str, set[str] | None] = {}
+    for target in targets:
+        name, _, stream = target.partition(".")
+        settings.source(name)
+        streams = chosen.setdefault(name, set() if stream else None)
+        if not stream:
+            chosen[name] = None
+        elif streams is not None:
+            streams.add(stream)
+    return chosen
+
+
+def _sync(
+    warehouse: Warehouse,
+    settings: Settings,
+    chosen: dict[str, set[str] | None],
+    progress: Progress,
+) -> tuple[list[SliceRun], dict[str, str]]:
+    """Sync one source after the other; a source that fails does not stop the others."""
+    from uuid import uuid4
+
+    from ingestion.runs import SliceRun
+    from ingestion.sync import sync_source
+    from quality import row_rules
+
+    run_id = uuid4()
+    runs: list[SliceRun] = []
+    errors: dict[str, str] = {}
+    for number, (name, streams) in enumerate(chosen.items()):
+        progress.tell(f"syncing {name}", number / len(chosen))
+        try:
+            runs += sync_source(
+                warehouse,
+                settings,
+                settings.source(name),
+                run_id=run_id,
+                streams=streams,
+                rules=row_rules,
+                on_progress=progress.landed,
+            )
+        except ConfigurationError:
+            raise
+        except SyncFailedError as error:
+            runs += [run for run in error.runs if isinstance(run, SliceRun)]
+            errors[name] = str(error)
+        except CrmhouseError as error:
+            errors[name] = str(error)
+    return runs, errors
+
+
+def _by_stream(runs: list[SliceRun]) -> list[dict[str, Any]]:
+    """Add up the slices of each stream."""
+    found: dict[str, dict[str, Any]] = {}
+    counts = ("extracted", "inserted", "updated", "unchanged", "deleted", "quarantined")
+    for run in runs:
+        name = f"{run.source}.{run.stream}"
+        stream = found.setdefault(name, {"stream": name, **dict.fromkeys(counts, 0)})
+        for count in counts:
+            stream[count] += getattr(run, count)
+    return list(found.values())
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Build the marts again even when nothing is new.")
+@format_option
+@click.pass_context
+def run(ctx: click.Context, force: bool, form: str) -> None:
+    """Do everything in order: sync, check, resolve identities, build, check, publish.
+
+    Runs the Prefect flow in this process; PREFECT_API_URL lets a server watch it.
+    """
+    from crmhouse.summary import read_summary
+    from crmhouse.warehouse import open_warehouse
+
+    app: App = ctx.obj
+    with open_warehouse(app.settings) as warehouse:
+        result = _refresh(app.settings, force=force)
+        summary = read_summary(warehouse, result.run_id)
+    if form == "json":
+        emit_json(summary)
+    else:
+        _close(summary, result)
+    ctx.exit(_EXIT_CODES.get(summary.status, FAILED))
+
+
+@click.command()
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Where data, configuration and warehouse of the demo go.",
+)
+@click.option("--persons", default=1000, show_default=True, help="How many people to invent.")
+@click.option("--seed", default=7, show_default=True, help="Another seed, another company.")
+@format_option
+@click.pass_context
+def demo(ctx: click.Context, folder: Path, persons: int, seed: int, form: str) -> None:
+    """Show everything at work, on invented data of four systems, compared with the truth.
+
+    Writes the data, runs the first delivery, then the second as an incremental sync. The folder
+    can be used like any project afterwards.
+    """
+    from crmhouse import demo as show
+    from crmhouse.cli.closing import tables_of_truth, where_to_look
+    from crmhouse.warehouse import warehouse_of
+    from simulators.demo_data import generate
+
+    if WAREHOUSE_VARIABLE in os.environ:
+        raise ConfigurationError(
+            f"{WAREHOUSE_VARIABLE} is set, and the demo must not write there: it brings its own "
+            "embedded PostgreSQL. Unset the variable for this command."
+        )
+    config = show.prepare_folder(folder)
+    data = generate(folder, persons=persons, seed=seed)
+    _say(f"Invented {persons:,} persons in four systems: {folder}")
+    for batch in show.BATCHES:
+        expected: Any = data.expected[batch]
+        show.write_configuration(config, batch, expected["as_of"])
+        settings, summary, result, comparisons, found = _run_batch(config, folder, batch)
+        wrong = [c.figure for c in comparisons if not c.is_equal]
+        if wrong:
+            break
+    if form == "json":
+        emit_json({"summary": summary, "truth": comparisons, "recognition": found})
+    else:
+        truth = tables_of_truth(comparisons, found)
+        url = warehouse_of(settings).url()
+        _close(summary, result, *truth, where_to_look(config, url, result.gate_page))
+    ctx.exit(FAILED if wrong else _EXIT_CODES.get(summary.status, FAILED))
+
+
+def _run_batch(
+    config: Path, folder: Path, batch: str
+) -> tuple[Settings, Summary, RefreshResult, list[Comparison], Recognition]:
+    """Run the demo's project as it is configured now, and compare the marts with the truth."""
+    from crmhouse import demo as show
+    from crmhouse.summary import read_summary
+    from crmhouse.warehouse import open_warehouse
+
+    settings = App(config).settings
+    with open_warehouse(settings) as warehouse:
+        result = _refresh(settings)
+        summary = read_summary(warehouse, result.run_id)
+        comparisons = show.compare(warehouse, folder / "truth", batch)
+        found = show.recognition(warehouse, folder / "truth")
+    equal = sum(comparison.is_equal for comparison in comparisons)
+    rows = sum(stream.extracted for stream in summary.streams)
+    _say(
+        f"{batch}: {rows:,} records in {result.seconds:.0f} s, "
+        f"{equal} of {len(comparisons)} figures as in truth"
+    )
+    return settings, summary, result, comparisons, found
+
+
+def _refresh(settings: Settings, *, force: bool = False) -> RefreshResult:
+    from crmhouse.cli.progress import Progress
+    from flows.local import run_refresh
+
+    with Progress() as progress:
+        return run_refresh(settings, force=force, tell=progress.tell)
+
+
+def _close(summary: Summary, result: RefreshResult, *more: Table) -> None:
+    from crmhouse.cli.closing import tables_of
+
+    emit_tables(*tables_of(summary), *more)
+    if summary.outcome == NOTHING_NEW:
+        _say("Nothing new: raw and marts unchanged.")
+    for failure in result.failures:
+        _say(f"{failure.source}.{failure.stream} failed: {failure.message}")
+    if result.gate_page:
+        _say(f"Quality gates, in full: {result.gate_page}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

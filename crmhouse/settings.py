@@ -1,0 +1,261 @@
+"""Settings: `crmhouse.yaml` beside environment variables, checked before any work starts.
+
+Every setting can be given as `CRMHOUSE_<NAME>`; the environment wins over the file. Secrets come
+from the environment only: the file may refer to a variable (`${NAME}`) but not hold a value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime  # pydantic needs it at run time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from crmhouse.errors import ConfigurationError
+
+CONFIG_FILE_VARIABLE = "CRMHOUSE_CONFIG"
+DEFAULT_CONFIG_FILE = "crmhouse.yaml"
+
+_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+_SECRET_NAME = re.compile(
+    r"password|passwd|secret|token|api_?key|private_?key|credential", re.IGNORECASE
+)
+_URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a moment needs its UTC offset, as in 2025-04-01T00:00:00Z")
+    return moment
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+
+
+class SourceConfig(BaseModel):
+    """One configured source: an account of a system, or a set of files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,39}$",
+        description="Name of the source; its raw tables are in the schema raw_<name>.",
+    )
+    kind: str = Field(description="Kind of the source; `crmhouse sources --kinds` lists them.")
+    streams: tuple[str, ...] | None = Field(
+        default=None, description="Streams to sync; all of the source's when left out."
+    )
+    schedule: str | None = Field(
+        default=None, description="Cron expression of this source's own scheduled sync."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the kind; docs/reference/sources.md lists them.",
+    )
+
+
+class DbtSettings(BaseModel):
+    """How dbt is run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threads: int = Field(default=2, ge=1, le=32, description="Models that dbt builds at once.")
+    timeout_seconds: int = Field(
+        default=3600, ge=1, description="A dbt call that takes longer is stopped and fails."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of a crmhouse project."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CRMHOUSE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    warehouse_url: SecretStr | None = Field(
+        default=None,
+        description="URL of the PostgreSQL (14 or newer) to use, postgresql://user:password@"
+        "host:port/database. Left out: an embedded PostgreSQL in the home folder.",
+    )
+    home: Path = Field(
+        default=Path(".crmhouse"),
+        description="Folder of everything local: embedded PostgreSQL, dbt artifacts, reports. "
+        "A relative path starts at the configuration file's folder.",
+    )
+    as_of: Moment | None = Field(
+        default=None,
+        description="The moment that figures are for, exclusive. Left out: the newest source "
+        "time that has landed, over all sources.",
+    )
+    reporting_currency: str = Field(
+        default="USD",
+        pattern=r"^[A-Z]{3}$",
+        description="Currency of the columns that end in _usd. Anything but USD keeps these "
+        "names, so change it before the first run.",
+    )
+    fx_rates: str | None = Field(
+        default=None,
+        pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$",
+        description="Stream with the monthly exchange rates, <source>.<stream>, columns month "
+        "(YYYY-MM), currency, usd_per_unit. A missing rate is reported, never guessed.",
+    )
+    source_trust: tuple[str, ...] = Field(
+        default=("salesforce", "hubspot", "stripe", "shopify"),
+        description="Systems in the order in which their values win in the golden record.",
+    )
+    max_quarantine_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="A slice with a larger share of bad records fails and lands nothing.",
+    )
+    batch_rows: int = Field(
+        default=50_000,
+        ge=1,
+        description="Records held in memory at once while a stream is landed.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="What goes to the log on standard error."
+    )
+    dbt: DbtSettings = Field(default_factory=DbtSettings, description="How dbt is run.")
+    sources: tuple[SourceConfig, ...] = Field(
+        default=(), description="The sources; each name once."
+    )
+
+    config_file: Path | None = Field(
+        default=None, description="The file these settings were read from; set by the loader."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose content arrives as init arguments."""
+        return env_settings, init_settings
+
+    def source(self, name: str) -> SourceConfig:
+        """Return the configured source of that name."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        known = ", ".join(source.name for source in self.sources) or "none"
+        raise ConfigurationError(f"No source is called {name!r}. Configured sources: {known}.")
+
+
+def config_path(path: Path | None = None) -> Path | None:
+    """Find the configuration file: argument, CRMHOUSE_CONFIG, crmhouse.yaml in this folder.
+
+    Raises:
+        ConfigurationError: a file that was asked for by name does not exist.
+    """
+    named = path or (Path(value) if (value := os.environ.get(CONFIG_FILE_VARIABLE)) else None)
+    if named is not None:
+        if not named.is_file():
+            raise ConfigurationError(
+                f"The configuration file {named} does not exist. "
+                "`crmhouse init` writes one; --config or CRMHOUSE_CONFIG names another."
+            )
+        return named
+    default = Path(DEFAULT_CONFIG_FILE)
+    return default if default.is_file() else None
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        path: the configuration file; found by `config_path` when left out. Without any file the
+            settings are those of the environment and the defaults.
+
+    Raises:
+        ConfigurationError: says every fault of the file and the environment at once.
+    """
+    file = config_path(path)
+    content = _read(file) if file else {}
+    try:
+        settings = Settings(**content, config_file=file.resolve() if file else None)
+    except ValidationError as error:
+        raise ConfigurationError(_faults(error, file)) from None
+    names = [source.name for source in settings.sources]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"{file}: source names stand twice: {', '.join(twice)}.")
+    base = settings.config_file.parent if settings.config_file else Path.cwd()
+    return settings.model_copy(update={"home": (base / settings.home.expanduser()).resolve()})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ConfigurationError(f"{file}{line}: this is not valid YAML.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{file}: the top level must be settings by name, not a list.")
+    if "config_file" in content:
+        raise ConfigurationError(f"{file}: config_file is not a setting.")
+    _refuse_literal_secrets(content, file, at="")
+    expanded: dict[str, Any] = _expand(content, file, at="")
+    return expanded
+
+
+def _refuse_literal_secrets(value: object, file: Path, *, at: str) -> None:
+    """Refuse a file that holds a secret, without repeating its value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            place = f"{at}.{key}".lstrip(".")
+            secret = _SECRET_NAME.search(str(key)) and isinstance(item, str | int) and str(item)
+            if secret and not _VARIABLE.fullmatch(str(item)):
+                raise ConfigurationError(
+                    f"{file}: {place} holds a literal secret. Put it into an environment variable "
+                    f"and write {place}: ${{NAME_OF_THE_VARIABLE}}."
+                )
+            _refuse_literal_secrets(item, file, at=place)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_literal_secrets(item, file, at=f"{at}[{number}]")
+    elif isinstance(value, str) and _URL_WITH_PASSWORD.search(value):
+        raise ConfigurationError(
+            f"{file}: {at} holds a URL with a password. Put the URL into an environment variable; "
+            "for the warehouse that is CRMHOUSE_WAREHOUSE_URL."
+        )
+
+
+def _expand(value: Any, file: Path, *, at: str) -> Any:  # noqa: ANN401  # any YAML value
+    """Replace each ${NAME} by the environment's value."""
+    if isinstance(value, dict):
+        return {
+            key: _expand(item, file, at=f"{at}.{key}".lstrip(".")) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_expand(item, file, at=f"{at}[{number}]") for number, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    for name in _VARIABLE.findall(value):
+        if name not in os.environ:
+            raise ConfigurationError(
+                f"{file}: {at} refers to the environment variable {name}, which is not set."
+            )
+    return _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+
+
+def _faults(error: ValidationError, file: Path | None) -> str:
+    """List every fault with its place; never the value, it may be a secret."""
+    places = f"{file or 'no configuration file'} and the CRMHOUSE_ environment variables"
+    lines = [
+        f"  {'.'.join(str(part) for part in fault['loc']) or 'settings'}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False)
+    ]
+    return "\n".join([f"The settings are not valid (looked at {places}):", *lines])

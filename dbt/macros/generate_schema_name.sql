@@ -1,0 +1,4 @@
+{#- Schemas carry exactly the configured name: readers rely on `staging` and `marts`. -#}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ (custom_schema_name or target.schema) | trim }}
+{%- endmacro %}

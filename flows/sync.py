@@ -1,0 +1,64 @@
+"""The sync of one source: its raw tables brought up to date, for a schedule of its own."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from prefect import flow
+
+from crmhouse.errors import ConfigurationError, CrmhouseError, SyncFailedError
+from crmhouse.settings import load_settings
+from crmhouse.warehouse import open_warehouse
+from flows import tasks
+from flows.artifacts import Progress, report_sync
+from flows.results import StreamFailure, SyncResult
+from flows.work import Work, let_our_loggers_speak
+from ingestion.sources import connector
+
+
+@flow(name="sync-source", flow_run_name="sync {source}", persist_result=False)
+def sync_source(
+    source: str, config: str | None = None, streams: list[str] | None = None
+) -> SyncResult:
+    """Bring the raw tables of one source up to date; the marts follow with the next refresh.
+
+    A stream that fails does not stop the others, but it fails the run.
+
+    Args:
+        source: Name of the configured source.
+        config: The configuration file; CRMHOUSE_CONFIG or ./crmhouse.yaml when left out.
+        streams: Names of the streams; all of the source's when left out.
+
+    Returns:
+        What each slice did.
+
+    Raises:
+        ConfigurationError: there is no such source or stream.
+        SyncFailedError: some streams failed; its `runs` are what was landed all the same.
+    """
+    settings = load_settings(Path(config) if config else None)
+    let_our_loggers_speak(settings)
+    configured = settings.source(source)
+    offered = tuple(stream.name for stream in connector(settings, configured).streams())
+    if unknown := sorted(set(streams or ()) - set(offered)):
+        raise ConfigurationError(
+            f"Source {source} has no stream {', '.join(unknown)}. It has: {', '.join(offered)}."
+        )
+    chosen = tuple(name for name in offered if streams is None or name in streams)
+    with tasks.errors_of_ours(f"sync of {source}"), open_warehouse(settings) as warehouse:
+        work = Work(warehouse, settings, uuid.uuid4(), {source: chosen})
+        progress = Progress("sync", len(chosen))
+        for stream in chosen:
+            progress.begin(f"sync {source}.{stream}")
+            try:
+                tasks.sync_stream(work, configured, stream)
+            except CrmhouseError as error:
+                work.failures.append(StreamFailure(source, stream, str(error)))
+        report_sync(work)
+        if work.failures:
+            raise SyncFailedError(
+                "\n".join(failure.message for failure in work.failures), work.slices
+            )
+        progress.done("done")
+    return SyncResult(work.run_id, tuple(work.slices))

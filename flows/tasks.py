@@ -1,0 +1,218 @@
+"""The steps of the flows as Prefect tasks: each calls one function of ours and nothing else.
+
+Every step can be run again: what it writes, it writes in one transaction or from scratch. So all
+are retried, but only where a second try can help.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import psycopg
+from prefect import Task
+from prefect.assets import materialize
+from prefect.cache_policies import NO_CACHE
+
+import quality
+from crmhouse import pipeline, publish, transform
+from crmhouse.dbt_results import read_results
+from crmhouse.errors import (
+    AlreadyRunningError,
+    RunFailedError,
+    SourceUnavailableError,
+    SyncFailedError,
+    TransformFailedError,
+    WarehouseError,
+)
+from flows import assets
+from identity.resolve import resolve
+from ingestion import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from prefect.client.schemas.objects import State, TaskRun
+    from prefect.tasks import TaskOptions
+
+    from crmhouse.dbt_results import DbtRun
+    from crmhouse.publish import Published
+    from crmhouse.settings import SourceConfig
+    from flows.work import Work
+    from identity.resolve import Resolution
+    from quality import Boundary
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_TRY_AGAIN = (SourceUnavailableError, WarehouseError)
+
+
+def a_retry_can_help(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001
+    """Say whether a step that failed may succeed when nothing but time has changed."""
+    error = state.data
+    if isinstance(error, SyncFailedError):
+        return any(isinstance(cause, _TRY_AGAIN) for cause in error.causes)
+    return isinstance(error, _TRY_AGAIN)
+
+
+def a_retry_can_help_a_sync(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Say the same of a sync, for which another process may hold the source a short while."""
+    return isinstance(state.data, AlreadyRunningError) or a_retry_can_help(task, run, state)
+
+
+OPTIONS: TaskOptions = {
+    "retries": 2,
+    "retry_delay_seconds": [5, 30],
+    "retry_condition_fn": a_retry_can_help,
+    "cache_policy": NO_CACHE,  # state is in PostgreSQL; inputs hold the password
+    "persist_result": False,
+}
+
+
+def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a task of a function.
+
+    Args:
+        name: of each of its runs; `{argument}` stands for the value of that argument.
+    """
+
+    def made(function: Callable[P, R]) -> Task[P, R]:
+        options: TaskOptions = {**OPTIONS, "name": function.__name__, "task_run_name": name}
+        return Task(function, **options)
+
+    return made
+
+
+def sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
+    """Bring one stream of a source up to date, as a task that names its raw table.
+
+    Raises:
+        SyncFailedError: the stream failed; what it had landed before stays.
+        AlreadyRunningError: another process syncs this source.
+    """
+    options: TaskOptions = {
+        **OPTIONS,
+        "name": "sync stream",
+        "task_run_name": f"sync {source.name}.{stream}",
+        "retry_condition_fn": a_retry_can_help_a_sync,
+        "asset_deps": [assets.of_source(source, stream)],
+    }
+    raw = assets.of_table(work.warehouse, f"raw_{source.name}", stream)
+    materialize(raw, by="crmhouse", **options)(_sync_stream)(work, source, stream)
+
+
+def _sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
+    with errors_of_ours(f"sync of {source.name}.{stream}"):
+        sync.sync_source(
+            work.warehouse,
+            work.settings,
+            source,
+            run_id=work.run_id,
+            streams=[stream],
+            rules=quality.row_rules,
+            on_progress=work.slices.append,
+        )
+
+
+@step("write run context")
+def write_context(work: Work) -> datetime:
+    """Tell dbt the moment the figures are for, and return it."""
+    with errors_of_ours("run context"):
+        return pipeline.write_context(work.warehouse, work.settings, work.run_id)
+
+
+@step("gate {boundary}")
+def gate(work: Work, boundary: Boundary, as_of: datetime) -> None:
+    """Check all rules of a boundary and write the page.
+
+    Raises:
+        GateFailedError: the gate is red.
+    """
+    with errors_of_ours(f"{boundary} gate"):
+        report = quality.run_gate(
+            work.warehouse,
+            boundary,
+            run_id=work.run_id,
+            sources=transform.system_sources(work.settings),
+            as_of=as_of,
+            streams={s.name: s.streams for s in work.settings.sources if s.streams is not None},
+        )
+        work.gates[boundary] = report
+        work.gate_page = quality.write_page(
+            work.warehouse, work.settings.home / "gates.html", run_id=work.run_id
+        )
+    report.raise_for_failures(work.gate_page)
+
+
+@step("dbt {phase}")
+def dbt(work: Work, phase: str) -> DbtRun:
+    """Build and test one part of the dbt project.
+
+    Args:
+        work: the run.
+        phase: `identity inputs`: what identity reads; `marts`: everything else.
+
+    Raises:
+        TransformFailedError: a model or test failed.
+    """
+    build = transform.build_marts if phase == "marts" else transform.build_for_identity
+    try:
+        with errors_of_ours(f"dbt, {phase}"):
+            run = build(work.warehouse, work.settings)
+    except TransformFailedError:
+        work.dbt_nodes[phase] = read_results(work.settings.home / "dbt")
+        raise
+    work.dbt_nodes[phase] = run.nodes
+    return run
+
+
+@step("resolve identities")
+def resolve_identities(work: Work) -> Resolution:
+    """Decide who is who."""
+    with errors_of_ours("identity"):
+        return resolve(work.warehouse, run_id=work.run_id)
+
+
+def publish_marts(work: Work) -> tuple[Published, ...]:
+    """Make the marts equal to their candidates, as a task that names them and what they are from.
+
+    Raises:
+        PublishRefusedError: publishing would break what others rely on.
+    """
+    marts = [
+        node.name
+        for node in work.dbt_nodes["marts"]
+        if node.kind == "model" and node.schema == transform.CANDIDATE_SCHEMA
+    ]
+    made = [assets.of_table(work.warehouse, "marts", name) for name in marts]
+    options: TaskOptions = {
+        **OPTIONS,
+        "name": "publish marts",
+        "asset_deps": [*assets.of_raw_tables(work)],
+    }
+    return materialize(*made, by="dbt", **options)(_publish)(work)
+
+
+def _publish(work: Work) -> tuple[Published, ...]:
+    with errors_of_ours("publication"):
+        return publish.publish(work.warehouse, run_id=work.run_id)
+
+
+@contextmanager
+def errors_of_ours(step: str) -> Iterator[None]:
+    """Turn an error of the database into one of ours; its own text may quote personal data."""
+    try:
+        yield
+    except psycopg.Error as error:
+        what = f"{step}: {type(error).__name__}, SQLSTATE {error.sqlstate or 'unknown'}"
+        if isinstance(error, psycopg.OperationalError):
+            raise WarehouseError(
+                f"The warehouse did not do its part ({what}). Nothing of this step was written; "
+                "see the server's log, then run again."
+            ) from error
+        raise RunFailedError(
+            f"The warehouse refused a statement ({what}). Nothing of this step was written; the "
+            "server's log has the details."
+        ) from error

@@ -1,0 +1,56 @@
+"""What the steps of one run share."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
+    from crmhouse.dbt_results import DbtNode
+    from crmhouse.settings import Settings
+    from crmhouse.warehouse import Warehouse
+    from flows.results import StreamFailure
+    from ingestion.runs import SliceRun
+    from quality import Boundary, GateReport
+
+
+class Work:
+    """One run: where it works, and what its steps have found so far.
+
+    Steps write down what they found as soon as they know it, so that a run that fails can still
+    be told in full. Not a dataclass: Prefect looks for futures inside the fields of those.
+
+    Attributes:
+        streams: the streams to sync, by source.
+        slices: what has landed; of all tries, when a stream was tried again.
+        failures: the streams that failed for good.
+        dbt_nodes: results of the dbt calls, by phase.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        settings: Settings,
+        run_id: UUID,
+        streams: dict[str, tuple[str, ...]],
+    ) -> None:
+        self.warehouse = warehouse
+        self.settings = settings
+        self.run_id = run_id
+        self.streams = streams
+        self.slices: list[SliceRun] = []
+        self.failures: list[StreamFailure] = []
+        self.dbt_nodes: dict[str, tuple[DbtNode, ...]] = {}
+        self.gates: dict[Boundary, GateReport] = {}
+        self.gate_page: Path | None = None
+
+
+def let_our_loggers_speak(settings: Settings) -> None:
+    """Set the configured level where nobody has: on a worker the root logger says warnings only."""
+    for name in ("crmhouse", "ingestion", "identity", "quality", "flows"):
+        ours = logging.getLogger(name)
+        if ours.level == logging.NOTSET:
+            ours.setLevel(settings.log_level)

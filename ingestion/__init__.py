@@ -1,0 +1,1 @@
+"""Extract records from sources and land them in the raw schemas, exactly once."""

@@ -1,0 +1,48 @@
+"""Batches: a bounded number of records on their way from a source to the landing engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
+
+Values: TypeAlias = "Sequence[Any] | pa.Array | pa.ChunkedArray"
+"""One value per record: Python objects as JSON has them (float excluded: numbers with a fraction
+are `Decimal`), or an Arrow array."""
+
+
+class Reject(NamedTuple):
+    """A record that cannot be landed.
+
+    Attributes:
+        key: the record's key, as far as it is known.
+        reason: a short code, stable enough to group by.
+        detail: which field, which type, what to do; never the value.
+        payload: the record as it arrived.
+    """
+
+    key: str | None
+    reason: str
+    detail: str
+    payload: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records of one stream, field by field.
+
+    Attributes:
+        fields: values by the source's field name; all have `rows` entries.
+        rows: number of records in `fields`.
+        payload: gives the record at that position as it arrived; asked for rejected ones only.
+        rejects: records that could not even be read; they are not in `fields`.
+    """
+
+    fields: Mapping[str, Values]
+    rows: int
+    payload: Callable[[int], str]
+    rejects: tuple[Reject, ...] = ()

@@ -1,0 +1,141 @@
+"""What a run leaves behind in `ops`: run records, stream state and quarantine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from psycopg import Connection
+
+Status = Literal["succeeded", "partial", "failed"]
+
+
+@dataclass(frozen=True)
+class SliceRun:
+    """One slice of one stream in one run: a row of `ops.sync_runs`. Counts are records."""
+
+    run_id: UUID
+    source: str
+    stream: str
+    slice: str
+    status: Status
+    started_at: datetime
+    extracted: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+    reported: int | None = None
+    error: str | None = None
+
+    @property
+    def unchanged(self) -> int:
+        """Return the records that raw already held in this version or a newer one."""
+        return self.extracted - self.inserted - self.updated - self.quarantined
+
+    @property
+    def changed(self) -> int:
+        """Return the rows of the raw table that this slice changed."""
+        return self.inserted + self.updated
+
+    def record(self, connection: Connection) -> None:
+        """Write the row, inside the caller's transaction."""
+        connection.execute(
+            """
+            insert into ops.sync_runs (
+                run_id, source, stream, slice, status, rows_reported, rows_extracted,
+                rows_inserted, rows_updated, rows_unchanged, rows_deleted, rows_quarantined,
+                started_at, seconds, error
+            )
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            on conflict (run_id, source, stream, slice) do update set
+                status = excluded.status, rows_reported = excluded.rows_reported,
+                rows_extracted = excluded.rows_extracted, rows_inserted = excluded.rows_inserted,
+                rows_updated = excluded.rows_updated, rows_unchanged = excluded.rows_unchanged,
+                rows_deleted = excluded.rows_deleted,
+                rows_quarantined = excluded.rows_quarantined, started_at = excluded.started_at,
+                seconds = excluded.seconds, error = excluded.error
+            """,
+            [
+                self.run_id, self.source, self.stream, self.slice, self.status, self.reported,
+                self.extracted, self.inserted, self.updated, self.unchanged, self.deleted,
+                self.quarantined, self.started_at,
+                round((datetime.now(UTC) - self.started_at).total_seconds(), 3), self.error,
+            ],
+        )  # fmt: skip
+
+
+def checkpoints(connection: Connection, source: str, stream: str) -> dict[str, dict[str, Any]]:
+    """Return what each slice of a stream remembers, by slice."""
+    rows = connection.execute(
+        "select slice, checkpoint from ops.stream_state where source = %s and stream = %s",
+        [source, stream],
+    )
+    return dict(rows.fetchall())
+
+
+def save_checkpoint(
+    connection: Connection,
+    run: SliceRun,
+    checkpoint: Mapping[str, Any],
+    cursor_at: datetime | None,
+) -> None:
+    """Remember where a slice stands, inside the transaction that lands its rows."""
+    connection.execute(
+        """
+        insert into ops.stream_state as state
+            (source, stream, slice, checkpoint, cursor_at, run_id, changed_run_id, updated_at)
+        values (%s, %s, %s, %s, %s, %s, %s, now())
+        on conflict (source, stream, slice) do update set
+            checkpoint = excluded.checkpoint,
+            cursor_at = greatest(state.cursor_at, excluded.cursor_at),
+            run_id = excluded.run_id,
+            changed_run_id = coalesce(excluded.changed_run_id, state.changed_run_id),
+            updated_at = excluded.updated_at
+        """,
+        [
+            run.source, run.stream, run.slice, json.dumps(checkpoint), cursor_at, run.run_id,
+            run.run_id if run.changed else None,
+        ],
+    )  # fmt: skip
+
+
+def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) -> None:
+    """Keep rejected records, inside the transaction that lands the others.
+
+    A record that fails again for the same reason is counted, not repeated; one that had been
+    resolved is open again.
+
+    Args:
+        connection: the connection that staged them.
+        run: the slice they come from.
+        rejected: table with the columns record_key, reason, detail, payload.
+    """
+    connection.execute(
+        sql.SQL(
+            """
+            insert into ops.quarantine as known (
+                source, stream, record_key, reason, detail, payload, payload_sha256, slice, run_id,
+                first_seen_at, last_seen_at, times_seen
+            )
+            select
+                %s, %s, min(record_key), reason, min(detail), payload,
+                encode(sha256(convert_to(payload, 'UTF8')), 'hex'), %s, %s, now(), now(), count(*)
+            from {}
+            group by reason, payload
+            on conflict (source, stream, reason, payload_sha256) do update set
+                last_seen_at = excluded.last_seen_at, run_id = excluded.run_id,
+                slice = excluded.slice, times_seen = known.times_seen + excluded.times_seen,
+                resolved_at = null, resolution = null
+            """
+        ).format(rejected),
+        [run.source, run.stream, run.slice, run.run_id],
+    )

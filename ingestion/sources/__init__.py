@@ -1,0 +1,98 @@
+"""Sources: the kinds that can be configured, and the connector of a configured one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+
+from crmhouse.errors import ConfigurationError
+from ingestion.sources import exports, files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from crmhouse.settings import Settings, SourceConfig
+
+Connector = files.FilesConnector
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of source.
+
+    Attributes:
+        description: one line for people.
+        system: the system whose records it delivers: what the marts call `source_system`.
+        options: the model that checks its options.
+    """
+
+    description: str
+    system: str
+    options: type[BaseModel]
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "files": Kind("CSV, JSON Lines or Parquet files", "files", files.FilesOptions),
+        **{
+            f"{system}_export": Kind(
+                f"a folder of {system.capitalize()} exports, batch after batch",
+                system,
+                exports.ExportOptions,
+            )
+            for system in exports.SYSTEMS
+        },
+    }
+)
+
+
+def kind_of(source: SourceConfig) -> Kind:
+    """Return the kind of a configured source.
+
+    Raises:
+        ConfigurationError: there is no such kind.
+    """
+    if source.kind not in KINDS:
+        raise ConfigurationError(
+            f"Source {source.name}: there is no kind {source.kind!r}. "
+            f"Known kinds: {', '.join(sorted(KINDS))}."
+        )
+    return KINDS[source.kind]
+
+
+def connector(settings: Settings, source: SourceConfig) -> Connector:
+    """Return the connector of a configured source, restricted to its configured streams.
+
+    Raises:
+        ConfigurationError: the kind, an option or a stream is not known; says which and what is.
+    """
+    kind = kind_of(source)
+    base = settings.config_file.parent if settings.config_file else Path.cwd()
+    build: Callable[..., Connector]
+    if kind.system == "files":
+        build = partial(files.build, source.name)
+    else:
+        build = partial(exports.build, kind.system)
+    try:
+        built = build(options=source.options, base=base, batch_rows=settings.batch_rows)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'options'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(f"Source {source.name}, options: {faults}.") from None
+    if source.streams is None:
+        return built
+    known = {stream.name for stream in built.streams()}
+    if unknown := sorted(set(source.streams) - known):
+        raise ConfigurationError(
+            f"Source {source.name} has no stream {', '.join(unknown)}. "
+            f"It has: {', '.join(sorted(known))}."
+        )
+    chosen = tuple(entry for entry in built.files if entry.stream.name in source.streams)
+    return replace(built, files=chosen)

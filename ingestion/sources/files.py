@@ -1,0 +1,251 @@
+"""Files: CSV, JSON Lines and Parquet, each file once, again when it has changed.
+
+What was landed is remembered per file (size, time, hash). In a stream without versions the record
+read last is the current one; so where a file has changed, the files that sort after it are read
+again too, in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crmhouse.errors import ConfigurationError, SourceRefusedError, SourceUnavailableError
+from ingestion.landing import Slice
+from ingestion.readers import READERS
+from ingestion.streams import Column, ColumnType, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ingestion.batches import Batch
+
+_NUMBERS = re.compile(r"(\d+)")
+_TYPE_NAMES = {kind.name.lower(): kind for kind in ColumnType}
+_READ_SIZE = 1 << 20
+
+
+class FileStreamOptions(BaseModel):
+    """One stream of a `files` source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    glob: str = Field(description="Files of the stream, relative to the source's path.")
+    key: tuple[str, ...] = Field(min_length=1, description="Columns that identify a record.")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description=f"Types of columns: {', '.join(sorted(_TYPE_NAMES))}. Undeclared columns of a "
+        "CSV file are text.",
+    )
+    version: str | None = Field(
+        default=None, description="Column with the time of a record's last change."
+    )
+
+
+class FilesOptions(BaseModel):
+    """Options of the kind `files`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path = Field(
+        description="Folder of the files; a relative path starts at the configuration file's."
+    )
+    streams: dict[str, FileStreamOptions] = Field(
+        min_length=1, description="The streams, by the name of their raw table."
+    )
+
+
+@dataclass(frozen=True)
+class FileStream:
+    """A stream and the files that hold its records, in the order in which they are read.
+
+    Attributes:
+        stream: the declaration.
+        find: returns the files that exist at the moment.
+        where: the place that is searched, for messages.
+    """
+
+    stream: Stream
+    find: Callable[[], list[Path]]
+    where: str
+
+
+@dataclass(frozen=True)
+class FilesConnector:
+    """Reads streams from files below one folder.
+
+    Attributes:
+        system: the kind of system the files come from.
+        root: the folder; the slices are named by the files' paths below it.
+        files: the streams.
+        batch_rows: records in memory at once.
+    """
+
+    system: str
+    root: Path
+    files: tuple[FileStream, ...]
+    batch_rows: int
+
+    def streams(self) -> tuple[Stream, ...]:
+        """Return the streams, in the order in which they are synced."""
+        return tuple(entry.stream for entry in self.files)
+
+    def check(self) -> list[str]:
+        """Say what keeps the files from being read; nothing when all is well."""
+        if not self.root.is_dir():
+            return [f"The folder {self.root} does not exist. Set the option path to the files."]
+        problems = []
+        for entry in self.files:
+            found = entry.find()
+            if not found:
+                problems.append(
+                    f"No file for stream {entry.stream.name}: looked for {entry.where}."
+                )
+            problems += [
+                f"{file} has no known format; known are {', '.join(sorted(READERS))}."
+                for file in found
+                if file.suffix not in READERS
+            ]
+        return problems
+
+    def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Iterator[Slice]:
+        """Yield a slice for each file that has not been landed as it is now.
+
+        Args:
+            stream: one of this connector's.
+            landed: the checkpoints of the stream, by slice.
+
+        Raises:
+            SourceRefusedError: the folder is gone, or a file has an unknown format.
+        """
+        if not self.root.is_dir():
+            raise SourceRefusedError(f"The folder {self.root} does not exist.")
+        entry = next(entry for entry in self.files if entry.stream is stream)
+        again = False
+        for path in entry.find():
+            name = path.relative_to(self.root).as_posix()
+            if path.suffix not in READERS:
+                raise SourceRefusedError(
+                    f"{path} has no known format; known are {', '.join(sorted(READERS))}."
+                )
+            known = landed.get(name)
+            if not again and known and _is_unchanged(path, known):
+                continue
+            again = stream.version is None
+            yield self._slice(stream, name, path)
+
+    def _slice(self, stream: Stream, name: str, path: Path) -> Slice:
+        before = _fingerprint(path)
+
+        def read() -> Iterator[Batch]:
+            with path.open("rb") as file:
+                yield from READERS[path.suffix](file, stream, self.batch_rows)
+
+        def checkpoint() -> Mapping[str, Any]:
+            if _stat(path) != {key: before[key] for key in ("size", "modified_ns")}:
+                raise SourceUnavailableError(
+                    f"{path} changed while it was read. Nothing of it was landed: sync again."
+                )
+            return before
+
+        return Slice(name, read, checkpoint)
+
+
+def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> FilesConnector:
+    """Make the connector of a source of the kind `files`.
+
+    Args:
+        name: the source's name, for messages.
+        options: the configured options, checked against `FilesOptions`.
+        base: where relative paths start.
+        batch_rows: records in memory at once.
+
+    Raises:
+        ConfigurationError: a column type is unknown or a stream cannot be declared as asked.
+    """
+    checked = FilesOptions.model_validate(options)
+    root = (base / checked.path.expanduser()).resolve()
+    return FilesConnector(
+        system="files",
+        root=root,
+        files=tuple(
+            FileStream(
+                _declare(name, stream_name, stream),
+                _matching(root, stream.glob),
+                f"{root}/{stream.glob}",
+            )
+            for stream_name, stream in checked.streams.items()
+        ),
+        batch_rows=batch_rows,
+    )
+
+
+def in_natural_order(paths: Iterator[Path]) -> list[Path]:
+    """Sort paths so that batch_10 comes after batch_2."""
+    return sorted(
+        paths,
+        key=lambda path: [
+            (int(part), "") if part.isdigit() else (-1, part)
+            for part in _NUMBERS.split(path.as_posix())
+        ],
+    )
+
+
+def _matching(root: Path, glob: str) -> Callable[[], list[Path]]:
+    return lambda: in_natural_order(path for path in root.glob(glob) if path.is_file())
+
+
+def _declare(source: str, name: str, options: FileStreamOptions) -> Stream:
+    types = dict(options.columns)
+    for column in options.key:
+        types.setdefault(column, "text")
+    if options.version:
+        types.setdefault(options.version, "timestamptz")
+    unknown = sorted({kind for kind in types.values() if kind not in _TYPE_NAMES})
+    if unknown:
+        raise ConfigurationError(
+            f"Source {source}, stream {name}: unknown column type {', '.join(unknown)}. "
+            f"Known are {', '.join(sorted(_TYPE_NAMES))}."
+        )
+    declared = tuple(Column(field, _TYPE_NAMES[kind]) for field, kind in types.items())
+    names = {column.field: column.name for column in declared}
+    try:
+        return Stream(
+            name=name,
+            object=name,
+            key=tuple(names[field] for field in options.key),
+            columns=declared,
+            version=names[options.version] if options.version else None,
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"Source {source}: {error}.") from None
+
+
+def _stat(path: Path) -> dict[str, int]:
+    status = path.stat()
+    return {"size": status.st_size, "modified_ns": status.st_mtime_ns}
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    """Return size, time and hash of a file."""
+    status = _stat(path)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_SIZE):
+            digest.update(chunk)
+    return {**status, "sha256": digest.hexdigest()}
+
+
+def _is_unchanged(path: Path, landed: Mapping[str, Any]) -> bool:
+    """Compare size and time, and the content only where these differ."""
+    status = _stat(path)
+    if status["size"] != landed.get("size"):
+        return False
+    if status["modified_ns"] == landed.get("modified_ns"):
+        return True
+    return bool(_fingerprint(path)["sha256"] == landed.get("sha256"))

@@ -1,0 +1,118 @@
+"""Streams: what a source offers, declared once and checked when declared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ingestion.naming import snake_case
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ColumnType(StrEnum):
+    """Types of raw columns, by their names in PostgreSQL."""
+
+    TEXT = "text"
+    BIGINT = "bigint"
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMPTZ = "timestamp with time zone"
+    JSONB = "jsonb"
+
+
+WIDENS_TO = MappingProxyType(
+    {ColumnType.BIGINT: ColumnType.NUMERIC, ColumnType.DATE: ColumnType.TIMESTAMPTZ}
+)
+"""The only changes of type that keep every value and its meaning."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a raw table.
+
+    Attributes:
+        field: the source's own name; a nested field has its path, `properties.email`.
+        type: the type that every value must fit.
+        name: the name in PostgreSQL; made from `field` when left out.
+    """
+
+    field: str
+    type: ColumnType
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", snake_case(self.field))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One kind of record of one source, and how its versions follow each other.
+
+    Attributes:
+        name: the raw table's name.
+        object: the source's own name of this kind of record (`Contact`, `orders`).
+        key: names of the columns that identify a record; a merge without a key cannot be declared.
+        columns: the declared columns. Fields beyond them are added as they appear.
+        version: column with the source's time of the last change, type timestamp with time zone.
+            None: the source has none, so the record read last is the current one.
+        cursor: columns whose newest value says up to when the source is known: times, or seconds
+            since 1970 (bigint). None of them may lie in the future. The version when left out.
+        deleted: boolean column that is true when the source has deleted the record.
+        deleted_at: column with the time of that deletion; the version when left out or NULL.
+        flatten: nested objects whose fields become columns, with the prefix of their names.
+    """
+
+    name: str
+    object: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...] = ()
+    version: str | None = None
+    cursor: tuple[str, ...] = ()
+    deleted: str | None = None
+    deleted_at: str | None = None
+    flatten: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            raise ValueError(f"stream {self.name}: a stream needs a key")
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names):
+            raise ValueError(f"stream {self.name}: two columns have one name")
+        types = {column.name: column.type for column in self.columns}
+        if self.columns:
+            self._require(types, *self.key)
+        time = {ColumnType.TIMESTAMPTZ}
+        self._require(types, self.version, of=time)
+        self._require(types, *self.cursor, of=time | {ColumnType.BIGINT})
+        self._require(types, self.deleted, of={ColumnType.BOOLEAN})
+        self._require(types, self.deleted_at, of=time)
+
+    def _require(
+        self,
+        types: Mapping[str, ColumnType],
+        *names: str | None,
+        of: set[ColumnType] | None = None,
+    ) -> None:
+        for name in names:
+            if name is None:
+                continue
+            if name not in types:
+                raise ValueError(f"stream {self.name}: {name} is not a declared column")
+            if of and types[name] not in of:
+                raise ValueError(f"stream {self.name}: {name} cannot be of type {types[name]}")
+
+    @property
+    def watermark(self) -> tuple[str, ...]:
+        """Return the columns that say up to when the source is known."""
+        return self.cursor or ((self.version,) if self.version else ())
+
+
+def columns(type_of: ColumnType, *fields: str) -> tuple[Column, ...]:
+    """Declare several columns of one type."""
+    return tuple(Column(field, type_of) for field in fields)

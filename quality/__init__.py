@@ -1,0 +1,11 @@
+"""Data quality at the two boundaries: sources to raw tables, candidate marts to published ones.
+
+The rules stand in `quality/rules/`; docs/quality.md explains them.
+"""
+
+from quality.catalogue import Boundary, row_rules
+from quality.gate import run_gate
+from quality.page import write_page
+from quality.report import GateReport, GateResult
+
+__all__ = ["Boundary", "GateReport", "GateResult", "row_rules", "run_gate", "write_page"]

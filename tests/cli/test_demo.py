@@ -1,0 +1,148 @@
+"""`crmhouse demo`: from nothing to a project that is right to the cent, and can be used on."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crmhouse import demo
+from crmhouse.embedded import EmbeddedServer
+from crmhouse.errors import AlreadyRunningError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from command_line import Cli
+
+    from crmhouse.warehouse import Warehouse
+
+
+@pytest.fixture
+def demo_cli(embedded_cli: Cli) -> Iterator[Cli]:
+    """Commands whose demo folder leaves no server behind."""
+    yield embedded_cli
+    server = EmbeddedServer.of(embedded_cli.folder / "demo" / ".crmhouse")
+    if server.data.exists():
+        server.stop()
+        shutil.rmtree(server.data.parent, ignore_errors=True)
+
+
+def test_the_demo_equals_the_truth_and_its_folder_is_a_project_afterwards(demo_cli: Cli) -> None:
+    said: dict[str, Any] = demo_cli.json("demo", "--persons", "60", "--seed", "5")
+    assert said["truth"]
+    assert [c["figure"] for c in said["truth"] if c["expected"] != c["found"]] == []
+    assert said["recognition"]["precision"] >= 0.99
+    assert said["recognition"]["recall"] >= 0.8
+    summary = said["summary"]
+    assert (summary["status"], summary["outcome"]) == ("succeeded", "published")
+    assert summary["figures"]["reconciliation_difference_rows"] == 0
+    assert summary["figures"]["reconciliation_difference_amount"] == "0.00"
+    assert summary["figures"]["customers"] > 0
+    assert {gate["boundary"]: gate["failed"] for gate in summary["gates"]} == {"raw": 0, "marts": 0}
+    assert all(stream["rows"] > 0 for stream in summary["streams"])
+    assert any(stream["updated"] > 0 for stream in summary["streams"])  # the second delivery
+
+    project = ("--config", "demo/crmhouse.yaml")
+    assert "Nothing new" not in demo_cli(*project, "check")
+    text = demo_cli(*project, "run")
+    assert "Nothing new: raw and marts unchanged." in demo_cli.errors
+    revenue = f"{float(summary['figures']['revenue_usd']):,.2f}"
+    assert revenue in text
+    question = "select round(sum(total_usd), 2) from marts.revenue_monthly"
+    found = demo_cli(*project, "warehouse", "psql", "-Atc", question)
+    assert found.strip() == summary["figures"]["revenue_usd"]
+    status = demo_cli.json(*project, "status")
+    assert [run["outcome"] for run in status["runs"]] == ["nothing new", "published", "published"]
+    assert len(status["marts"]) == len(summary["marts"]) == 20
+
+
+def test_the_demo_does_not_write_into_a_warehouse_that_is_not_its_own(cli: Cli) -> None:
+    cli("demo", expect=2)
+    assert "CRMHOUSE_WAREHOUSE_URL is set" in cli.errors
+    assert not (cli.folder / "demo").exists()
+
+
+def test_a_folder_that_no_demo_wrote_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("important")
+    with pytest.raises(ConfigurationError, match="--folder"):
+        demo.prepare_folder(tmp_path)
+    (tmp_path / "crmhouse.yaml").write_text("sources: []")
+    with pytest.raises(ConfigurationError, match="--folder"):
+        demo.prepare_folder(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "important"
+
+
+def test_an_earlier_demo_is_cleared_away_but_not_while_it_is_in_use(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    demo.prepare_folder(folder)
+    (folder / "batch_1").mkdir()
+    server = EmbeddedServer.of(folder / ".crmhouse")
+    with server.use(), pytest.raises(AlreadyRunningError, match="in use"):
+        demo.prepare_folder(folder)
+    demo.prepare_folder(folder)
+    assert not server.data.exists()
+    assert not (folder / "batch_1").exists()
+    shutil.rmtree(server.data.parent, ignore_errors=True)
+
+
+@pytest.fixture
+def books(warehouse: Warehouse, tmp_path: Path) -> Path:
+    """Marts of one order, one subscription and one deal, and a truth that agrees."""
+    with warehouse.connect() as connection:
+        connection.execute(
+            """
+            create table marts.revenue_monthly as
+            select date '2025-01-01' as month, 1 as shop_orders, 10.004 as shop_net_usd,
+                2 as subscription_invoices_paid, 5.5 as subscription_cash_usd;
+            create table marts.mrr_movements_monthly as
+            select date '2025-01-01' as month, 99.999 as mrr_end_usd;
+            create table marts.pipeline_by_stage as select 'Won' as stage, 7.0 as amount_usd;
+            create table marts.fct_opportunities as select true as is_won, true as is_closed;
+            create table marts.customer_identities as
+            select * from (values
+                ('salesforce', 'Contact', '1', 'A'), ('hubspot', 'contacts', '2', 'A'),
+                ('stripe', 'customers', '3', 'A'), ('shopify', 'customers', '4', 'B')
+            ) as rows (source_system, source_object, source_id, customer_id)
+            """
+        )
+    files = {
+        "expected.json": '{"b": {"shop_orders_net": 1, "shop_net_usd": "10.00", "won": 1, '
+        '"lost": 0, "subscription_invoices_paid": 2, "subscription_cash_usd": "5.50"}}',
+        "monthly_shop_net_usd_b.csv": "month,net_usd_utc_month\n2024-12,0.00\n2025-01,10.00\n",
+        "mrr_eom_usd_b.csv": "month,mrr_usd\n2025-01,100.00\n",
+        "pipeline_b.csv": "stage,amount_usd_at_month_of_last_stage_change\nWon,7.00\n",
+        "identity_xref.csv": "system,object,source_id,truth_id\nsalesforce,Contact,1,P\n"
+        "hubspot,contacts,2,P\nstripe,customers,3,Q\nshopify,customers,4,P\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_figures_that_agree_to_the_cent_are_equal(warehouse: Warehouse, books: Path) -> None:
+    comparisons = demo.compare(warehouse, books, "b")
+    assert len(comparisons) == 9
+    assert [c for c in comparisons if not c.is_equal] == []
+
+
+def test_one_cent_in_one_month_is_a_difference_that_is_named(
+    warehouse: Warehouse, books: Path
+) -> None:
+    with warehouse.connect() as connection:
+        connection.execute("update marts.revenue_monthly set shop_net_usd = 10.01")
+    wrong = {c.figure: c.found for c in demo.compare(warehouse, books, "b") if not c.is_equal}
+    assert wrong == {
+        "shop_net_usd": "10.01",
+        "monthly_shop_net_usd, 2 points": "1 equal (differs at 2025-01)",
+    }
+
+
+def test_recognition_counts_pairs(warehouse: Warehouse, books: Path) -> None:
+    # Joined: 1-2, 1-3, 2-3, of which 1-2 is right. Belonging together: 1-2, 1-4, 2-4.
+    assert demo.recognition(warehouse, books) == demo.Recognition(1 / 3, 1 / 3)
+    with warehouse.connect() as connection:
+        connection.execute("delete from marts.customer_identities")
+    assert demo.recognition(warehouse, books) == demo.Recognition(None, None)

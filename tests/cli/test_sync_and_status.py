@@ -1,0 +1,140 @@
+"""`crmhouse sync` and `status`, and how tables look on a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from command_line import Cli, source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def streams(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {stream["stream"]: stream for stream in said["streams"]}
+
+
+def test_a_sync_lands_every_stream_and_the_next_one_finds_nothing_new(
+    cli: Cli, exports: Path
+) -> None:
+    cli.configure(sources=[source("salesforce", exports), source("hubspot", exports)])
+    first = streams(cli.json("sync"))
+    assert first.keys() == {
+        "salesforce.account", "salesforce.contact", "salesforce.opportunity",
+        "salesforce.opportunity_history", "hubspot.contacts",
+    }  # fmt: skip
+    assert all(stream["inserted"] > 0 for stream in first.values())
+    for stream in first.values():
+        counts = ("inserted", "updated", "unchanged", "quarantined")
+        assert stream["extracted"] == sum(stream[name] for name in counts)
+    assert cli.json("sync") == {"streams": [], "errors": {}}
+    cli("sync")
+    assert "Nothing new" in cli.errors
+
+
+def test_targets_choose_sources_and_streams(cli: Cli, exports: Path) -> None:
+    cli.configure(sources=[source("salesforce", exports), source("stripe", exports)])
+    assert streams(cli.json("sync", "stripe.charges")).keys() == {"stripe.charges"}
+    assert streams(cli.json("sync", "salesforce.account", "stripe")).keys() == {
+        "salesforce.account", "stripe.customers", "stripe.subscriptions", "stripe.invoices",
+    }  # fmt: skip
+
+
+def test_unknown_targets_are_a_usage_error_and_nothing_is_synced(cli: Cli, exports: Path) -> None:
+    cli.configure(sources=[source("stripe", exports)])
+    cli("sync", "paypal", expect=2)
+    assert "Configured sources: stripe" in cli.errors
+    cli("sync", "stripe.cheques", expect=2)
+    assert "no stream cheques" in cli.errors
+    assert cli.json("status")["streams"] == []
+
+
+def test_without_a_source_there_is_nothing_to_sync(cli: Cli) -> None:
+    cli("sync", expect=2)
+    assert "No source is configured" in cli.errors
+
+
+def test_a_source_that_fails_does_not_stop_the_others_and_the_exit_code_is_3(
+    cli: Cli, exports: Path
+) -> None:
+    shutil.copytree(exports, cli.folder / "broken")
+    file = cli.folder / "broken/batch_1/hubspot/contacts.jsonl"
+    file.write_text("{broken\n" * 500)
+    cli.configure(sources=[source("hubspot", cli.folder / "broken"), source("stripe", exports)])
+    said = cli.json("sync", expect=3)
+    assert said["errors"].keys() == {"hubspot"}
+    assert "stripe.charges" in streams(said)
+    status = {f"{s['source']}.{s['stream']}": s for s in cli.json("status")["streams"]}
+    assert status["hubspot.contacts"]["status"] == "failed"
+    since = status["hubspot.contacts"]["failing_since"]
+    assert since
+    assert status["hubspot.contacts"]["last_error"]
+    assert status["stripe.charges"]["status"] == "succeeded"
+    assert status["stripe.charges"]["failing_since"] is None
+
+    said = cli.json("sync", "hubspot", expect=1)
+    again = {f"{s['source']}.{s['stream']}": s for s in cli.json("status")["streams"]}
+    assert again["hubspot.contacts"]["failing_since"] == since
+
+    shutil.copy(exports / "batch_1/hubspot/contacts.jsonl", file)
+    cli("sync")
+    healed = {f"{s['source']}.{s['stream']}": s for s in cli.json("status")["streams"]}
+    assert healed["hubspot.contacts"]["failing_since"] is None
+    assert healed["hubspot.contacts"]["last_error"] is None
+
+
+def test_status_counts_what_is_held_back_and_names_what_never_ran(cli: Cli, exports: Path) -> None:
+    shutil.copytree(exports, cli.folder / "exports")
+    file = cli.folder / "exports/batch_1/stripe/charges.jsonl"
+    with file.open("a") as text:
+        text.write("{not json\n")
+    cli.configure(
+        max_quarantine_share=0.5,
+        sources=[source("stripe", cli.folder / "exports"), source("shopify", exports)],
+    )
+    cli("sync", "stripe")
+    said = cli.json("status")
+    held = {s["stream"]: s["quarantined"] for s in said["streams"]}
+    assert held["charges"] == 1
+    assert held["customers"] == 0
+    assert said["never_synced"] == ["shopify"]
+    assert all(s["data_until"] for s in said["streams"])
+    text = cli("status")
+    assert "stripe.charges" in text
+    assert "shopify: never synced" in cli.errors
+
+
+def test_tables_are_drawn_on_a_terminal_and_plain_lines_elsewhere(cli: Cli) -> None:
+    plain = cli("sources", "--kinds")
+    assert plain.splitlines()[0] == "Kinds of source"
+    assert "\x1b" not in plain
+    assert "┃" not in plain
+    drawn = on_a_terminal(cli, "sources", "--kinds")
+    assert "┃" in drawn
+    assert "stripe_export" in drawn
+
+
+def on_a_terminal(cli: Cli, *arguments: str) -> str:
+    """What a command prints on a terminal of 200 columns."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crmhouse.cli", *arguments],
+        cwd=cli.folder,
+        env={**cli.environment, "COLUMNS": "200", "TERM": "xterm"},
+        stdout=follower,
+    )
+    os.close(follower)
+    printed = b""
+    try:
+        while chunk := os.read(leader, 4096):
+            printed += chunk
+    except OSError:  # the other end is closed
+        pass
+    os.close(leader)
+    assert process.wait() == 0
+    return printed.decode()

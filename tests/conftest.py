@@ -1,0 +1,70 @@
+"""Fixtures that every test may use: real parts, one embedded PostgreSQL per test process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crmhouse.embedded import EmbeddedServer
+from crmhouse.warehouse import Warehouse, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+CRM_DEMO = ROOT.parent / "shared" / "data" / "crm_demo"
+
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """The server of this test process, before any database of a test."""
+    embedded = EmbeddedServer.of(tmp_path_factory.mktemp("home"))
+    with embedded.use():
+        yield Warehouse(embedded.parameters, embedded=True)
+    shutil.rmtree(embedded.data.parent)  # for root it may be outside of the temporary folder
+
+
+@pytest.fixture
+def warehouse(server: Warehouse) -> Iterator[Warehouse]:
+    """A migrated database of the test's own."""
+    with fresh_database(server) as warehouse:
+        yield warehouse
+
+
+@pytest.fixture(scope="module")
+def module_warehouse(server: Warehouse) -> Iterator[Warehouse]:
+    """A migrated database that the tests of one module share."""
+    with fresh_database(server) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def fresh_database(server: Warehouse) -> Iterator[Warehouse]:
+    """Create a migrated database, and drop it at the end."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with server.connect(autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    warehouse = replace(server, parameters={**server.parameters, "dbname": name})
+    migrate(warehouse)
+    try:
+        yield warehouse
+    finally:
+        with server.connect(autocommit=True) as connection:
+            connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def crm_demo() -> Path:
+    """The folder of the reference data; the test is skipped where it is absent."""
+    if not CRM_DEMO.is_dir():
+        pytest.skip(f"reference data not present: {CRM_DEMO.relative_to(ROOT.parent)}")
+    return CRM_DEMO

@@ -1,0 +1,187 @@
+"""Settings: the file, the environment, and what is refused before any work."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crmhouse.errors import ConfigurationError
+from crmhouse.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET = "hunter-2-hunter"  # noqa: S105
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("CRMHOUSE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "crmhouse.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_without_a_file_the_defaults_hold_and_home_is_in_this_folder() -> None:
+    settings = load_settings()
+    assert settings.config_file is None
+    assert settings.warehouse_url is None
+    assert settings.home == Path.cwd() / ".crmhouse"
+
+
+def test_home_starts_at_the_files_folder_wherever_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project").mkdir()
+    file = tmp_path / "project" / "c.yaml"
+    file.write_text("home: state\n")
+    monkeypatch.chdir("/")
+    assert load_settings(file).home == tmp_path / "project" / "state"
+
+
+def test_the_file_is_found_by_argument_then_by_variable_then_in_this_folder(
+    tmp_path: Path, write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("reporting_currency: EUR")
+    assert load_settings().reporting_currency == "EUR"
+    other = tmp_path / "other.yaml"
+    other.write_text("reporting_currency: GBP")
+    monkeypatch.setenv("CRMHOUSE_CONFIG", str(other))
+    assert load_settings().reporting_currency == "GBP"
+    assert load_settings(tmp_path / "crmhouse.yaml").reporting_currency == "EUR"
+
+
+def test_a_file_that_was_asked_for_and_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"gone\.yaml does not exist.*crmhouse init"):
+        load_settings(tmp_path / "gone.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "attribute", "expected"),
+    [
+        ("CRMHOUSE_REPORTING_CURRENCY", "CHF", "reporting_currency", "CHF"),
+        ("CRMHOUSE_AS_OF", "2025-04-01T00:00:00Z", "as_of", datetime(2025, 4, 1, tzinfo=UTC)),
+        ("CRMHOUSE_MAX_QUARANTINE_SHARE", "0.5", "max_quarantine_share", 0.5),
+        ("CRMHOUSE_SOURCE_TRUST", '["stripe"]', "source_trust", ("stripe",)),
+    ],
+)
+def test_the_environment_wins_over_the_file(
+    write: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    attribute: str,
+    expected: object,
+) -> None:
+    write(
+        "{reporting_currency: EUR, as_of: 2020-01-01T00:00:00Z, "
+        "max_quarantine_share: 0.1, source_trust: [hubspot]}"
+    )
+    assert getattr(load_settings(), attribute) != expected
+    monkeypatch.setenv(name, value)
+    assert getattr(load_settings(), attribute) == expected
+
+
+def test_a_nested_setting_has_a_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRMHOUSE_DBT__THREADS", "7")
+    assert load_settings().dbt.threads == 7
+
+
+def test_a_variable_is_put_in_where_the_file_names_it(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("sources: [{name: s, kind: k, options: {api_token: '${TOKEN}', url: 'x/${TOKEN}/y'}}]")
+    with pytest.raises(ConfigurationError, match=r"variable TOKEN, which is not set"):
+        load_settings()
+    monkeypatch.setenv("TOKEN", SECRET)
+    assert load_settings().source("s").options == {"api_token": SECRET, "url": f"x/{SECRET}/y"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (f"sources: [{{name: s, kind: k, options: {{password: {SECRET}}}}}]", "password"),
+        (f"sources: [{{name: s, kind: k, options: {{API_KEY: {SECRET}}}}}]", "API_KEY"),
+        (f"sources: [{{name: s, kind: k, options: {{a: [{{token: {SECRET}}}]}}}}]", "token"),
+        ("sources: [{name: s, kind: k, options: {client_secret: 12345678}}]", "client_secret"),
+        (f"warehouse_url: postgresql://me:{SECRET}@host/db", "warehouse_url"),
+        (f"sources: [{{name: s, kind: k, options: {{url: 'https://u:{SECRET}@h'}}}}]", "url"),
+    ],
+)
+def test_a_literal_secret_is_refused_and_not_repeated(
+    write: Callable[[str], Path], text: str, place: str
+) -> None:
+    write(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert place in str(caught.value)
+    assert "environment variable" in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert "12345678" not in str(caught.value)
+
+
+def test_every_fault_is_listed_at_once_and_no_value_is_repeated(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRMHOUSE_LOG_LEVEL", SECRET)
+    write(
+        "{reporting_currency: euro, colour: red, max_quarantine_share: 2, as_of: 2025-01-01T00:00,"
+        " sources: [{name: Not Good, kind: k}, {kind: k, extra: 1}]}"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    message = str(caught.value)
+    for place in (
+        "reporting_currency:", "colour:", "max_quarantine_share:", "as_of:", "log_level:",
+        "sources.0.name:", "sources.1.name:", "sources.1.extra:", "crmhouse.yaml",
+    ):  # fmt: skip
+        assert place in message
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("- a\n- b\n", "top level"),
+        ("config_file: x", "config_file is not a setting"),
+        ("sources: [{name: s, kind: a}, {name: s, kind: b}]", "stand twice: s"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(
+    write: Callable[[str], Path], text: str, said: str
+) -> None:
+    write(text)
+    with pytest.raises(ConfigurationError, match=said):
+        load_settings()
+
+
+def test_an_empty_file_is_a_file_of_defaults(write: Callable[[str], Path]) -> None:
+    write("# nothing yet\n")
+    assert load_settings().sources == ()
+
+
+def test_an_unknown_source_is_named_beside_those_that_exist() -> None:
+    with pytest.raises(ConfigurationError, match=r"No source is called 'x'.*none"):
+        Settings().source("x")
+
+
+def test_the_warehouse_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRMHOUSE_WAREHOUSE_URL", f"postgresql://me:{SECRET}@host/db")
+    settings = load_settings()
+    assert SECRET not in repr(settings)
+    assert SECRET not in settings.model_dump_json()

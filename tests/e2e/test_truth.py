@@ -1,0 +1,242 @@
+"""The whole way, against a truth that was written down before: every figure to the cent."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from project import Project, fingerprint
+
+from simulators.demo_data import generate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.xdist_group("truth")
+AMOUNT = "amount_usd_at_month_of_last_stage_change"
+BATCHES = ("batch_1", "batch_2")
+
+
+@dataclass
+class Built:
+    """What the marts said after each batch, and after two more runs with nothing new.
+
+    Attributes:
+        data: the folder with the truth.
+        answers: by batch and question.
+        nothing_new: the summary of a run that found nothing new.
+        written: which transaction wrote each row, after the second batch, after the run with
+            nothing new, and after a forced rebuild.
+        content: hash of the marts before and after the rebuild.
+    """
+
+    data: Path
+    answers: dict[tuple[str, str], list[tuple[Any, ...]]] = field(default_factory=dict)
+    nothing_new: Any = None
+    written: list[dict[str, str]] = field(default_factory=list)
+    content: list[dict[str, str]] = field(default_factory=list)
+
+    def truth(self, batch: str) -> dict[str, Any]:
+        expected = json.loads((self.data / "truth/expected.json").read_text())
+        return dict(expected[batch])
+
+    def series(self, name: str) -> list[dict[str, str]]:
+        with (self.data / "truth" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+
+QUESTIONS = {
+    "shop": """
+        select count(*), count(distinct customer_id), round(sum(net_amount_usd), 2)
+        from marts.fct_orders where is_counted
+    """,
+    "shop_by_currency": """
+        select currency, sum(net_amount) from marts.fct_orders where is_counted group by 1
+    """,
+    "shop_by_month": """
+        select to_char(month, 'YYYY-MM'), round(shop_net_usd, 2) from marts.revenue_monthly
+        where shop_orders > 0 order by 1
+    """,
+    "cash": """
+        select sum(subscription_invoices_paid), round(sum(subscription_cash_usd), 2)
+        from marts.revenue_monthly
+    """,
+    "mrr": """
+        select to_char(month, 'YYYY-MM'), active_subscriptions, round(mrr_end_usd, 2)
+        from marts.mrr_movements_monthly order by 1
+    """,
+    "mrr_by_customer": """
+        select to_char(month, 'YYYY-MM'), round(sum(mrr_usd), 2), sum(active_subscriptions)
+        from marts.fct_mrr_monthly group by 1 having sum(mrr_usd) > 0 order by 1
+    """,
+    "pipeline": """
+        select stage, opportunities, round(amount_usd, 2) from marts.pipeline_by_stage order by 1
+    """,
+    "closed": """
+        select count(*) filter (where is_won), count(*) filter (where is_closed and not is_won)
+        from marts.fct_opportunities
+    """,
+    "double_counted": """
+        select count(*) from marts.fct_payments as payments
+        inner join marts.fct_orders as orders on payments.settles_order_id = orders.order_id
+        where payments.settles_invoice_id is not null
+    """,
+    "reconciliation": """
+        select count(*), count(*) filter (where difference_count <> 0 or difference_amount <> 0)
+        from marts.reconciliation
+    """,
+    "identities": """
+        select source, source_object, source_id, customer_id from marts.customer_identities
+    """,
+    "red_gates": "select * from ops.gate_results where status <> 'passed' and severity = 'error'",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["generated", "reference"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Both batches, each run through the command line, and one run with nothing new."""
+    folder = tmp_path_factory.mktemp(f"truth_{request.param}")
+    if request.param == "generated":
+        data = folder / "data"
+        generate(data, persons=400, seed=11)
+    else:
+        data = request.getfixturevalue("crm_demo")
+    project = Project(folder, data)
+    result = Built(data)
+    project.configure()
+    with project.warehouse() as warehouse:
+        for batch in BATCHES:
+            project.configure(until=batch)
+            project.run()
+            with warehouse.connect() as connection:
+                for name, question in QUESTIONS.items():
+                    result.answers[batch, name] = connection.execute(question).fetchall()
+        for arguments in ((), ("--force",)):
+            result.written.append(written(warehouse))
+            result.content.append(fingerprint(warehouse, "marts"))
+            outcome = project.run(*arguments)
+            result.nothing_new = result.nothing_new or outcome
+        result.written.append(written(warehouse))
+        result.content.append(fingerprint(warehouse, "marts"))
+    return result
+
+
+def written(warehouse: Any) -> dict[str, str]:
+    """Which transaction wrote each row of raw and marts."""
+    found = {}
+    with warehouse.connect() as connection:
+        tables = connection.execute(
+            "select schemaname, tablename from pg_tables "
+            "where schemaname = 'marts' or schemaname like 'raw%' order by 1, 2"
+        ).fetchall()
+        for schema, table in tables:
+            versions = "string_agg(ctid::text || xmin::text, ',' order by ctid)"
+            statement = f"select md5(coalesce({versions}, '')) from {schema}.{table}"
+            found[f"{schema}.{table}"] = connection.execute(statement).fetchone()[0]
+    return found
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_shop_revenue_equals_the_truth(built: Built, batch: str) -> None:
+    truth = built.truth(batch)
+    orders, _, net = built.answers[batch, "shop"][0]
+    assert (orders, str(net)) == (truth["shop_orders_net"], truth["shop_net_usd"])
+    by_currency = dict(built.answers[batch, "shop_by_currency"])
+    assert by_currency == {c: Decimal(n) for c, n in truth["shop_net_by_currency"].items()}
+    assert built.answers[batch, "shop_by_month"] == [
+        (row["month"], Decimal(row["net_usd_utc_month"]))
+        for row in built.series(f"monthly_shop_net_usd_{batch}")
+    ]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_subscription_cash_equals_the_truth(built: Built, batch: str) -> None:
+    truth = built.truth(batch)
+    invoices, cash = built.answers[batch, "cash"][0]
+    assert (invoices, str(cash)) == (
+        truth["subscription_invoices_paid"],
+        truth["subscription_cash_usd"],
+    )
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_recurring_revenue_equals_the_truth_in_every_month(built: Built, batch: str) -> None:
+    truth = {
+        row["month"]: (int(row["active_paid_subscriptions"]), Decimal(row["mrr_usd"]))
+        for row in built.series(f"mrr_eom_usd_{batch}")
+        if Decimal(row["mrr_usd"])
+    }
+    movements = {month: (count, mrr) for month, count, mrr in built.answers[batch, "mrr"] if mrr}
+    assert movements == truth
+    customers = {
+        month: (count, mrr) for month, mrr, count in built.answers[batch, "mrr_by_customer"]
+    }
+    assert customers == truth
+    last = built.truth(batch)["mrr_last"]
+    assert max(movements) == last[0]
+    assert str(movements[last[0]][1]) == last[3]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_the_pipeline_equals_the_truth(built: Built, batch: str) -> None:
+    assert built.answers[batch, "pipeline"] == [
+        (row["stage"], int(row["opportunities"]), Decimal(row[AMOUNT]))
+        for row in built.series(f"pipeline_{batch}")
+    ]  # fmt: skip
+    truth = built.truth(batch)
+    assert built.answers[batch, "closed"] == [(truth["won"], truth["lost"])]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_nothing_is_lost_on_the_way_and_nothing_counted_twice(built: Built, batch: str) -> None:
+    rows, differing = built.answers[batch, "reconciliation"][0]
+    assert rows >= 11 * 3
+    assert differing == 0
+    assert built.answers[batch, "double_counted"] == [(0,)]
+    assert built.answers[batch, "red_gates"] == []
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_people_are_recognised(built: Built, batch: str) -> None:
+    truth = {
+        (row["system"], row["object"], row["source_id"]): row["truth_id"]
+        for row in built.series("identity_xref")
+    }
+    persons = {"Contact", "contacts", "customers"}
+    found = {
+        (source, kind, key): customer
+        for source, kind, key, customer in built.answers[batch, "identities"]
+        if kind in persons
+    }
+    assert found.keys() <= truth.keys()
+    same, claimed, right = _pairs(found, truth)
+    assert right / claimed >= 0.99
+    assert right / same >= 0.84
+
+
+def _pairs(found: dict[Any, str], truth: dict[Any, str]) -> tuple[int, int, int]:
+    """Count the pairs that are the same in truth, that were claimed, and that are both."""
+    groups: dict[str, dict[Any, int]] = {"truth": defaultdict(int), "found": defaultdict(int)}
+    both: dict[Any, int] = defaultdict(int)
+    for record, customer in found.items():
+        groups["truth"][truth[record]] += 1
+        groups["found"][customer] += 1
+        both[truth[record], customer] += 1
+    counts = [*groups.values(), both]
+    same, claimed, right = (sum(n * (n - 1) // 2 for n in group.values()) for group in counts)
+    return same, claimed, right
+
+
+def test_a_run_with_nothing_new_changes_no_row_and_says_so(built: Built) -> None:
+    assert built.nothing_new["outcome"] == "nothing new"
+    assert built.written[1] == built.written[0]
+
+
+def test_a_rebuild_from_the_same_rows_gives_the_same_marts_and_writes_no_row(built: Built) -> None:
+    assert built.content[2] == built.content[0]
+    assert built.written[2] == built.written[0]

@@ -1,0 +1,162 @@
+"""Runs that must not publish: a red gate, a second run at once, sources that fail."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from project import fingerprint
+
+from crmhouse import pipeline
+from crmhouse.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prefect_server import PrefectServer
+    from project import Project
+
+    from crmhouse.warehouse import Warehouse
+
+pytestmark = [
+    pytest.mark.xdist_group("prefect-server"),
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("refreshed"),
+]
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from crmhouse.errors import CrmhouseError
+from crmhouse.settings import load_settings
+from flows.local import run_refresh
+
+try:
+    result = run_refresh(load_settings(Path(sys.argv[1])), force="force" in sys.argv)
+    said = {"outcome": result.outcome, "status": result.status,
+            "failures": [failure.stream for failure in result.failures]}
+except CrmhouseError as error:
+    said = {"error": type(error).__name__, "message": str(error)}
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def refresh(prefect: PrefectServer, project: Project) -> Any:
+    """Runs the refresh in a process, with the session's server keeping the record."""
+
+    def run(*arguments: str) -> dict[str, Any]:
+        result = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(project.config), *arguments],
+            cwd=project.folder, env=prefect.environment(), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr[-4000:]
+        said: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+        return said
+
+    return run
+
+
+@contextmanager
+def a_broken_row(warehouse: Warehouse) -> Iterator[None]:
+    """Break a rule of the raw gate behind the back of the quarantine."""
+    with warehouse.connect() as connection:
+        connection.execute(
+            "insert into raw_shopify.orders (id, name, _source_updated_at, _loaded_at, _run_id) "
+            "values (-1, 'broken', now(), now(), gen_random_uuid())"
+        )
+    try:
+        yield
+    finally:
+        with warehouse.connect() as connection:
+            connection.execute("delete from raw_shopify.orders where id = -1")
+
+
+@dataclass(frozen=True)
+class RedRun:
+    """A run whose raw gate was red: what it said, and the content of the marts around it."""
+
+    said: dict[str, Any]
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def red(refresh: Any, refreshed: dict[str, Any], project_warehouse: Warehouse) -> RedRun:  # noqa: ARG001  # there are marts
+    before = fingerprint(project_warehouse, "marts", "marts_build")
+    with a_broken_row(project_warehouse):
+        said = refresh("force")
+    return RedRun(said, before, fingerprint(project_warehouse, "marts", "marts_build"))
+
+
+def test_a_red_gate_says_what_failed_and_where_to_see_it(red: RedRun) -> None:
+    assert red.said["error"] == "GateFailedError"
+    assert "shopify.orders" in red.said["message"]
+    assert "gates.html" in red.said["message"]
+
+
+def test_a_red_gate_stops_the_run_before_anything_is_built_or_published(
+    red: RedRun, project_warehouse: Warehouse
+) -> None:
+    assert red.after == red.before
+    assert "marts.dim_customers" in red.before
+    with project_warehouse.connect() as connection:
+        run = connection.execute(
+            "select error from ops.pipeline_runs where status = 'failed'"
+        ).fetchone()
+    assert run
+    assert "gate is red" in run[0]
+
+
+def test_a_run_with_a_red_gate_shows_its_gates_and_its_reason(
+    red: RedRun, prefect: PrefectServer
+) -> None:
+    assert red.said
+    run = next(run for run in refresh_runs(prefect) if run["state_type"] == "FAILED")
+    shown = prefect.artifacts(run)
+    assert shown["summary"].startswith("# Failed")
+    assert any(row["status"] == "failed" for row in json.loads(shown["gates"]))
+
+
+def test_a_second_run_at_once_is_refused_and_changes_nothing(
+    refresh: Any, project: Project, project_warehouse: Warehouse
+) -> None:
+    settings = load_settings(project.config)
+    with pipeline.begin(project_warehouse, settings) as run_id:
+        said = refresh()
+        pipeline.finish(project_warehouse, run_id, "failed", "held by a test")
+    assert said["error"] == "AlreadyRunningError"
+    assert str(run_id) in said["message"]
+
+
+def test_a_stream_that_fails_makes_the_run_partial_and_stops_no_other(
+    refresh: Any, project: Project, prefect: PrefectServer
+) -> None:
+    damaged = project.data / "batch_1" / "shopify" / "customers.jsonl"
+    content = damaged.read_bytes()
+    damaged.write_bytes(b"this is not JSON\n" * 10)
+    try:
+        said = refresh()
+    finally:
+        damaged.write_bytes(content)
+    assert said == {"outcome": "nothing new", "status": "partial", "failures": ["customers"]}
+    run = refresh_runs(prefect)[0]
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Partial")
+    rows = json.loads(prefect.artifacts(run)["rows-per-stream"])
+    assert [row["stream"] for row in rows if row["error"]] == ["customers"]
+    assert len(rows) > 1
+
+
+def refresh_runs(server: PrefectServer) -> list[dict[str, Any]]:
+    """All runs of the refresh, the newest first."""
+    found: list[dict[str, Any]] = server.call(
+        "/flow_runs/filter",
+        {"flows": {"name": {"any_": ["refresh"]}}, "sort": "START_TIME_DESC"},
+    )
+    return [run for run in found if run["start_time"]]

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import threading
+import uuid
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+from landing_records import UNVERSIONED, VERSIONED, at, fetch, land, rows
+
+from crmhouse.errors import RunFailedError, TooManyBadRecordsError
+from crmhouse.rules import RowRule
+from ingestion.streams import Column, ColumnType, Stream
+
+if TYPE_CHECKING:
+    from crmhouse.warehouse import Warehouse
+
+
+def test_a_record_lands_with_its_types_and_meta_columns(warehouse: Warehouse) -> None:
+    run_id = uuid.uuid4()
+    record = {"id": "a", "amount": "12.30", "updatedAt": at(1), "isDeleted": False, "note": "new"}
+    run = land(warehouse, VERSIONED, [record], run_id=run_id)
+    assert (run.extracted, run.inserted) == (1, 1)
+    assert rows(warehouse, "id, amount, is_deleted, note, _run_id, _deleted_at") == [
+        ("a", Decimal("12.30"), False, "new", run_id, None)
+    ]
+    assert rows(warehouse, "_source_updated_at = updated_at, _loaded_at <= now()") == [(True, True)]
+
+
+def test_only_a_newer_version_replaces_a_row(warehouse: Warehouse) -> None:
+    land(warehouse, VERSIONED, [{"id": "a", "amount": 2, "updatedAt": at(2)}])
+    stale = land(warehouse, VERSIONED, [{"id": "a", "amount": 1, "updatedAt": at(1)}])
+    assert (stale.inserted, stale.updated, stale.unchanged) == (0, 0, 1)
+    newer = land(warehouse, VERSIONED, [{"id": "a", "amount": 3, "updatedAt": at(3)}])
+    assert newer.updated == 1
+    assert rows(warehouse, "amount") == [(3,)]
+
+
+def test_of_equal_versions_the_last_one_read_wins(warehouse: Warehouse) -> None:
+    records = [{"id": "a", "amount": n, "updatedAt": at(1)} for n in (1, 2)]
+    assert land(warehouse, VERSIONED, records).unchanged == 1
+    assert rows(warehouse, "amount") == [(2,)]
+    assert land(warehouse, VERSIONED, [{**records[0], "amount": 5}]).updated == 1
+    assert rows(warehouse, "amount") == [(5,)]
+
+
+def test_rows_delivered_twice_change_nothing_and_are_not_even_locked(warehouse: Warehouse) -> None:
+    records = [{"id": str(n), "amount": n, "updatedAt": at(1)} for n in range(5)]
+    for stream in (VERSIONED, UNVERSIONED):
+        with warehouse.connect() as connection:
+            connection.execute("drop table if exists raw_test.things")
+        land(warehouse, stream, [*records, *records])
+        before = rows(warehouse, "id, ctid::text, xmin::text, xmax::text")
+        again = land(warehouse, stream, records)
+        assert again.changed == 0
+        assert rows(warehouse, "id, ctid::text, xmin::text, xmax::text") == before
+
+
+def test_a_row_without_version_changes_when_its_content_does(warehouse: Warehouse) -> None:
+    land(warehouse, UNVERSIONED, [{"id": "a", "amount": 1}])
+    assert land(warehouse, UNVERSIONED, [{"id": "a", "amount": 1}]).updated == 0
+    assert land(warehouse, UNVERSIONED, [{"id": "a", "amount": 2}]).updated == 1
+    assert rows(warehouse, "amount, _row_hash is not null") == [(2, True)]
+
+
+def test_a_deletion_leaves_a_tombstone_and_a_newer_version_brings_the_row_back(
+    warehouse: Warehouse,
+) -> None:
+    land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(1), "isDeleted": False}])
+    gone = land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(2), "isDeleted": True}])
+    assert gone.deleted == 1
+    assert rows(warehouse, "_deleted_at = updated_at") == [(True,)]
+    land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(3), "isDeleted": False}])
+    assert rows(warehouse, "_deleted_at") == [(None,)]
+
+
+def test_new_fields_add_columns_and_a_wider_number_widens(warehouse: Warehouse) -> None:
+    land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(1), "Extra Field": 1}])
+    land(
+        warehouse,
+        VERSIONED,
+        [{"id": "b", "updatedAt": at(1), "Extra Field": Decimal("1.5").__str__(), "tags": ["x"]}],
+    )
+    assert rows(warehouse, "id, extra_field, tags") == [("a", 1, None)]
+    land(
+        warehouse,
+        VERSIONED,
+        [b'{"id": "b", "updatedAt": "2026-01-01T00:00:00Z", "Extra Field": 1.5}'],
+    )
+    assert rows(warehouse, "id, extra_field") == [("a", 1), ("b", Decimal("1.5"))]
+    changes = fetch(
+        warehouse,
+        "select column_name, change, old_type, new_type from ops.schema_changes "
+        "where change <> 'created' order by change_id",
+    )
+    assert ("extra_field", "added", None, "bigint") in changes
+    assert ("extra_field", "widened", "bigint", "numeric") in changes
+    comment = (
+        "select col_description(attrelid, attnum) from pg_attribute "
+        "where attrelid = 'raw_test.things'::regclass and attname = 'extra_field'"
+    )
+    assert fetch(warehouse, comment) == [("Extra Field",)]
+
+
+def test_a_column_below_dbts_views_widens_and_one_below_another_view_is_refused(
+    warehouse: Warehouse,
+) -> None:
+    land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(1), "n": 1}])
+    with warehouse.connect() as connection:
+        connection.execute("create view staging.stg_things as select * from raw_test.things")
+        connection.execute(
+            "create view intermediate.int_things as select * from staging.stg_things"
+        )
+    wider = b'{"id": "b", "updatedAt": "2026-01-01T00:00:00Z", "n": 1.5}'
+    land(warehouse, VERSIONED, [wider])
+    assert rows(warehouse, "id, n") == [("a", 1), ("b", Decimal("1.5"))]
+    land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(2), "m": 1}])
+    with warehouse.connect() as connection:
+        connection.execute("create view public.theirs as select m from raw_test.things")
+    with pytest.raises(RunFailedError, match=r"below the view public\.theirs"):
+        land(warehouse, VERSIONED, [wider.replace(b'"n"', b'"m"')])
+
+
+def test_fields_whose_names_collide_keep_their_own_columns(warehouse: Warehouse) -> None:
+    record = {"id": "a", "updatedAt": at(1), "myField": "camel", "my_field": "snake"}
+    land(warehouse, VERSIONED, [record])
+    land(warehouse, VERSIONED, [{**record, "updatedAt": at(2)}])
+    columns = [
+        name
+        for (name,) in fetch(
+            warehouse,
+            "select attname from pg_attribute where attrelid = 'raw_test.things'::regclass "
+            "and attname like 'my_field%' order by 1",
+        )
+    ]
+    assert len(columns) == 2
+    assert rows(warehouse, ", ".join(columns)) == [("camel", "snake")]
+
+
+def test_a_bad_record_goes_to_quarantine_and_the_others_land(warehouse: Warehouse) -> None:
+    bad = [
+        {"id": "b", "amount": "twelve", "updatedAt": at(1)},
+        {"id": None, "amount": 1, "updatedAt": at(1)},
+        {"id": "d", "updatedAt": "2026-02-30T00:00:00Z"},
+        {"id": "e", "updatedAt": at(1), "note": "nul \x00"},
+        b"{broken",
+        b'{"id": "\xff"}',
+        b"[1]",
+    ]
+    run = land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(1), "note": "fine"}, *bad])
+    assert (run.extracted, run.inserted, run.quarantined) == (8, 1, 7)
+    kept = fetch(
+        warehouse,
+        "select record_key, reason, detail, payload from ops.quarantine order by quarantine_id",
+    )
+    assert sorted((key, reason) for key, reason, _, _ in kept if key) == [
+        ("b", "value_does_not_fit"),
+        ("d", "value_does_not_fit"),
+        ("e", "value_does_not_fit"),
+    ]
+    assert sorted(reason for key, reason, _, _ in kept if not key) == [
+        "invalid_json", "invalid_json", "missing_key", "not_a_record",
+    ]  # fmt: skip
+    assert "twelve" not in " ".join(detail for _, _, detail, _ in kept)
+    assert any("twelve" in payload for *_, payload in kept)
+
+
+def test_a_record_that_fails_again_is_counted_not_repeated(warehouse: Warehouse) -> None:
+    for _ in range(3):
+        land(warehouse, VERSIONED, [{"id": "a", "amount": "x", "updatedAt": at(1)}])
+    assert fetch(warehouse, "select count(*), max(times_seen) from ops.quarantine") == [(1, 3)]
+
+
+def test_a_row_that_breaks_a_rule_is_diverted_with_the_rules_name(warehouse: Warehouse) -> None:
+    rule = RowRule("amount_not_negative", "coalesce(amount < 0, false)", "amount must be >= 0")
+    records = [{"id": str(n), "amount": n, "updatedAt": at(1)} for n in (-1, 0, 1)]
+    run = land(warehouse, VERSIONED, [*records, {"id": "n", "updatedAt": at(1)}], rules=[rule])
+    assert (run.inserted, run.quarantined) == (3, 1)
+    assert fetch(warehouse, "select record_key, reason, detail from ops.quarantine") == [
+        ("-1", "amount_not_negative", "amount must be >= 0")
+    ]
+
+
+def test_too_many_bad_records_land_nothing_at_all(warehouse: Warehouse) -> None:
+    records = [{"id": "a", "updatedAt": at(1)}, {"id": "b", "updatedAt": "never"}]
+    with pytest.raises(
+        TooManyBadRecordsError, match=r"1 of 2 records are bad .*value_does_not_fit"
+    ):
+        land(warehouse, VERSIONED, records, share=0.4)
+    assert rows(warehouse, "id") == []
+    for table in ("quarantine", "stream_state", "sync_runs"):
+        assert fetch(warehouse, f"select count(*) from ops.{table}") == [(0,)]
+
+
+def test_a_count_that_differs_from_the_sources_report_lands_nothing(warehouse: Warehouse) -> None:
+    with pytest.raises(RunFailedError, match="reported 2 records, 1 arrived"):
+        land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(1)}], reported=2)
+    assert rows(warehouse, "id") == []
+
+
+def test_rows_state_and_run_record_are_there_together(warehouse: Warehouse) -> None:
+    run = land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(5)}], name="part 1", reported=1)
+    assert fetch(
+        warehouse,
+        "select slice, checkpoint, cursor_at = %s, changed_run_id from ops.stream_state",
+        [at(5)],
+    ) == [("part 1", {"lines": 1}, True, run.run_id)]
+    assert fetch(
+        warehouse,
+        "select status, rows_reported, rows_extracted, rows_inserted from ops.sync_runs",
+    ) == [("succeeded", 1, 1, 1)]
+
+
+def test_the_result_does_not_depend_on_the_size_of_batches(warehouse: Warehouse) -> None:
+    records = [{"id": str(n % 7), "amount": n, "updatedAt": at(1 + n % 3)} for n in range(50)]
+    land(warehouse, VERSIONED, records, batch_rows=1000)
+    whole = rows(warehouse, "id, amount, updated_at")
+    with warehouse.connect() as connection:
+        connection.execute("drop table raw_test.things")
+    land(warehouse, VERSIONED, records, batch_rows=3)
+    assert rows(warehouse, "id, amount, updated_at") == whole
+
+
+def test_slices_that_merge_at_once_lose_nothing_and_do_not_deadlock(warehouse: Warehouse) -> None:
+    failures: list[BaseException] = []
+
+    def work(worker: int) -> None:
+        keys = range(400) if worker % 2 else range(399, -1, -1)
+        records = [{"id": str(key), "amount": worker, "updatedAt": at(worker)} for key in keys]
+        records += [{"id": f"own {worker}", "updatedAt": at(1), f"field_{worker}": worker}]
+        try:
+            land(warehouse, VERSIONED, records, name=f"slice {worker}")
+        except BaseException as error:  # noqa: BLE001  # the test reports it
+            failures.append(error)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(1, 9)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert failures == []
+    assert rows(warehouse, "count(*), count(*) filter (where amount = 8)") == [(408, 400)]
+    assert rows(warehouse, "sum(field_1) + sum(field_8)") == [(9,)]
+
+
+def test_identifiers_of_a_source_are_quoted(warehouse: Warehouse) -> None:
+    hostile = 'x"; drop schema ops cascade; --'
+    stream = Stream(hostile[:20], hostile, ("id",), (Column("id", ColumnType.TEXT),))
+    land(warehouse, stream, [{"id": "a", hostile: "b", "100 %": "%s"}])
+    assert fetch(warehouse, "select count(*) from ops.sync_runs") == [(1,)]

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from landing_records import fetch
+
+from crmhouse.errors import (
+    AlreadyRunningError,
+    ConfigurationError,
+    SourceUnavailableError,
+    SyncFailedError,
+)
+from crmhouse.settings import Settings, SourceConfig
+from ingestion.readers import READERS
+from ingestion.sources import connector
+from ingestion.sync import sync_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from crmhouse.warehouse import Warehouse
+
+CONTACT = "Id,FirstName,Email,SystemModstamp,IsDeleted\n"
+SALESFORCE = "c,A,,2026-01-01T00:00:00Z,false\n"
+SALESFORCE_BAD = "d,B,,yesterday,false\n"
+HUBSPOT = '{"id": "1", "updatedAt": "2026-01-01T00:00:00Z"}\n'
+MISFIT = "value_does_not_fit"
+ORDER = '{{"id": {}, "updated_at": "2026-01-0{}T00:00:00Z", "total_price": "{}"}}\n'
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def export(folder: Path, system: str, **options: Any) -> tuple[Settings, SourceConfig]:
+    source = SourceConfig(
+        name=system, kind=f"{system}_export", options={"path": str(folder), **options}
+    )
+    return Settings(sources=(source,), max_quarantine_share=1), source
+
+
+def files(folder: Path, **stream: Any) -> tuple[Settings, SourceConfig]:
+    stream = {"glob": "*.csv", "key": ["id"], **stream}
+    options = {"path": str(folder), "streams": {"things": stream}}
+    source = SourceConfig(name="lists", kind="files", options=options)
+    return Settings(sources=(source,)), source
+
+
+def only(configured: tuple[Settings, SourceConfig], *streams: str) -> tuple[Settings, SourceConfig]:
+    settings, source = configured
+    return settings, source.model_copy(update={"streams": streams})
+
+
+def sync(
+    warehouse: Warehouse, configured: tuple[Settings, SourceConfig], **more: Any
+) -> dict[str, Any]:
+    """Sync, and return the slices by name."""
+    runs = sync_source(warehouse, *configured, run_id=uuid.uuid4(), **more)
+    return {run.slice: run for run in runs}
+
+
+def test_batches_land_in_their_order_and_each_file_once(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    write(tmp_path, "batch_2/stripe/customers.jsonl", '{"id": "c", "created": 1, "name": "two"}')
+    write(tmp_path, "batch_10/stripe/customers.jsonl", '{"id": "c", "created": 1, "name": "ten"}')
+    first = sync(warehouse, export(tmp_path, "stripe", until="batch_2"))
+    assert list(first) == ["batch_2/stripe/customers.jsonl"]
+    second = sync(warehouse, export(tmp_path, "stripe"))
+    assert list(second) == ["batch_10/stripe/customers.jsonl"]
+    assert fetch(warehouse, "select name from raw_stripe.customers") == [("ten",)]
+    assert sync(warehouse, export(tmp_path, "stripe")) == {}
+
+
+def test_every_declared_table_exists_after_a_sync_of_an_empty_folder(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    assert sync(warehouse, export(tmp_path, "salesforce")) == {}
+    assert fetch(
+        warehouse, "select count(*), max(is_deleted::int) from raw_salesforce.contact"
+    ) == [(0, None)]
+
+
+def test_a_touched_file_is_not_read_again_and_a_changed_one_is(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    path = write(tmp_path, "a.csv", "id,v\n1,x\n")
+    assert len(sync(warehouse, files(tmp_path))) == 1
+    os.utime(path, (1, 1))
+    assert sync(warehouse, files(tmp_path)) == {}
+    write(tmp_path, "a.csv", "id,v\n1,y\n2,z\n")
+    run = sync(warehouse, files(tmp_path))["a.csv"]
+    assert (run.inserted, run.updated) == (1, 1)
+
+
+def test_a_changed_old_file_does_not_bring_old_rows_back(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    write(tmp_path, "1.csv", "id,v\n1,old\n")
+    write(tmp_path, "2.csv", "id,v\n1,new\n")
+    sync(warehouse, files(tmp_path))
+    write(tmp_path, "1.csv", "id,v\n1,old\n2,late\n")
+    sync(warehouse, files(tmp_path))
+    assert fetch(warehouse, "select id, v from raw_lists.things order by 1") == [
+        ("1", "new"), ("2", "late"),
+    ]  # fmt: skip
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_landed(tmp_path: Path) -> None:
+    settings, source = files(tmp_path)
+    path = write(tmp_path, "a.csv", "id\n1\n")
+    reader = connector(settings, source)
+    part = next(reader.slices(reader.streams()[0], {}))
+    assert len(list(part.read())) == 1
+    path.write_text("id\n1\n2\n")
+    with pytest.raises(SourceUnavailableError, match="changed while it was read"):
+        part.checkpoint()
+
+
+def test_a_stream_that_fails_does_not_stop_the_others_and_is_recorded(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    write(tmp_path, "batch_1/salesforce/Account.csv", "Id,Id\n1,2\n")
+    write(tmp_path, "batch_1/salesforce/Contact.csv", CONTACT + SALESFORCE)
+    with pytest.raises(SyncFailedError, match=r"salesforce\.account: .*names Id twice") as caught:
+        sync(warehouse, export(tmp_path, "salesforce"))
+    assert [run.stream for run in caught.value.runs] == ["contact"]
+    recorded = fetch(
+        warehouse, "select stream, status, error is null from ops.sync_runs order by 1"
+    )
+    assert recorded == [("account", "failed", False), ("contact", "succeeded", True)]
+    write(tmp_path, "batch_1/salesforce/Account.csv", "Id,SystemModstamp\n1,2026-01-01T00:00:00Z\n")
+    assert len(sync(warehouse, export(tmp_path, "salesforce"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "good", "poison", "reason"),
+    [
+        ("salesforce/Contact.csv", SALESFORCE, SALESFORCE_BAD, MISFIT),
+        ("hubspot/contacts.jsonl", HUBSPOT, '{"id": null}\n', "missing_key"),
+        (
+            "stripe/charges.jsonl",
+            '{"id": "a", "amount": 1}\n',
+            '{"id": "b", "amount": "x"}\n',
+            MISFIT,
+        ),
+        ("shopify/orders.jsonl", ORDER.format(1, 1, "1.0"), ORDER.format(2, 1, "1,0"), MISFIT),
+    ],
+)
+def test_a_poisoned_record_of_each_source_is_quarantined_and_the_rest_lands(
+    warehouse: Warehouse, tmp_path: Path, file: str, good: str, poison: str, reason: str
+) -> None:
+    system = file.split("/", maxsplit=1)[0]
+    header = CONTACT if file.endswith("csv") else ""
+    path = f"batch_1/{file}"
+    write(tmp_path, path, header + poison + good)
+    run = sync(warehouse, export(tmp_path, system))[path]
+    assert (run.inserted, run.quarantined) == (1, 1)
+    found = fetch(warehouse, "select source, stream, reason, payload from ops.quarantine")
+    assert [row[:3] for row in found] == [(system, run.stream, reason)]
+    assert len(found[0][3]) > 5
+
+
+def test_two_syncs_of_one_source_at_once_are_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    configured = files(tmp_path)
+    write(tmp_path, "a.csv", "id\n1\n")
+    with warehouse.connect(autocommit=True) as other:
+        other.execute("select pg_advisory_lock(hashtextextended('sync lists', 0))")
+        with pytest.raises(AlreadyRunningError, match="syncing lists"):
+            sync(warehouse, configured)
+    assert len(sync(warehouse, configured)) == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda f: export(f, "stripe", untill="batch_1"), "untill"),
+        (lambda f: files(f, columns={"n": "float"}), "unknown column type float"),
+        (lambda f: files(f, key=[]), "key"),
+        (lambda _: (Settings(), SourceConfig(name="x", kind="telepathy")), "Known kinds: files"),
+        (lambda f: only(export(f, "stripe"), "n"), "It has: charges"),
+    ],
+)
+def test_a_faulty_configuration_says_what_is_wrong(
+    tmp_path: Path, build: Callable[[Path], tuple[Settings, SourceConfig]], says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        connector(*build(tmp_path))
+
+
+def test_check_names_the_missing_folder_and_files(tmp_path: Path) -> None:
+    assert "does not exist" in connector(*export(tmp_path / "none", "stripe")).check()[0]
+    problems = connector(*export(tmp_path, "stripe")).check()
+    assert len(problems) == 4
+    assert "batch_*/stripe/charges.csv" in problems[-1]
+
+
+def test_every_format_of_the_readers_is_found_in_an_export(tmp_path: Path) -> None:
+    for ending in READERS:
+        write(tmp_path, f"batch_1/stripe/charges{ending}", b"")
+    reader = connector(*export(tmp_path, "stripe"))
+    charges = next(stream for stream in reader.streams() if stream.name == "charges")
+    assert len(list(reader.slices(charges, {}))) == len(READERS)
+
+
+LOADER = """
+import sys, uuid
+from crmhouse.settings import Settings, SourceConfig
+from crmhouse.warehouse import Warehouse
+from ingestion.sync import sync_source
+import json
+parameters, folder = json.loads(sys.argv[1]), sys.argv[2]
+source = SourceConfig(name="shopify", kind="shopify_export", options={"path": folder})
+print("ready", flush=True)
+sync_source(Warehouse(parameters, True), Settings(batch_rows=200), source, run_id=uuid.uuid4())
+"""
+
+
+def test_a_sync_killed_at_any_moment_leaves_whole_slices_and_the_next_one_converges(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    for batch in range(1, 7):
+        lines = (ORDER.format(key, batch, key) for key in range(batch * 100, batch * 100 + 4000))
+        write(tmp_path, f"batch_{batch}/shopify/orders.jsonl", "".join(lines))
+    arguments = [sys.executable, "-c", LOADER, json.dumps(warehouse.parameters), str(tmp_path)]
+    kills = 0
+    for attempt in range(12):
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.02 + 0.05 * attempt)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+        exists = "select to_regclass('raw_shopify.orders') is not null"
+        if not fetch(warehouse, exists)[0][0]:
+            continue
+        consistent = fetch(
+            warehouse,
+            """
+            select
+                coalesce((select sum(rows_inserted) from ops.sync_runs), 0)
+                    = (select count(*) from raw_shopify.orders),
+                (select count(*) from ops.stream_state) = (select count(*) from ops.sync_runs),
+                (select count(*) from ops.sync_runs where rows_extracted <> 4000) = 0
+            """,
+        )
+        assert consistent == [(True, True, True)]
+    assert kills >= 3
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            sync(warehouse, export(tmp_path, "shopify"))
+            break
+        except AlreadyRunningError:
+            time.sleep(0.1)
+    assert fetch(
+        warehouse,
+        "select count(*), sum(total_price), sum(extract(day from updated_at)) "
+        "from raw_shopify.orders",
+    ) == [(4500, sum(range(100, 4600)), 100 * (1 + 2 + 3 + 4 + 5) + 4000 * 6)]

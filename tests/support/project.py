@@ -1,0 +1,129 @@
+"""A crmhouse project in a folder, run through its command line as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from crmhouse.settings import load_settings
+from crmhouse.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from crmhouse.warehouse import Warehouse
+
+SYSTEMS = ("salesforce", "hubspot", "stripe", "shopify")
+FX_RATES = {
+    "glob": "reference/fx_rates_monthly.csv",
+    "key": ["month", "currency"],
+    "columns": {"usd_per_unit": "numeric"},
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project over a folder of exports.
+
+    Attributes:
+        folder: holds crmhouse.yaml and everything the project makes.
+        data: the exports, laid out in batches.
+    """
+
+    folder: Path
+    data: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "crmhouse.yaml"
+
+    def configure(self, until: str | None = None, **settings: Any) -> None:
+        """Write the configuration, with the batches up to `until`."""
+        options = {"path": str(self.data), **({"until": until} if until else {})}
+        sources = [{"name": name, "kind": f"{name}_export", "options": options} for name in SYSTEMS]
+        files = {"path": str(self.data), "streams": {"fx_rates_monthly": FX_RATES}}
+        sources.append({"name": "reference", "kind": "files", "options": files})
+        content = {"sources": sources, "fx_rates": "reference.fx_rates_monthly", **settings}
+        self.config.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "crmhouse.cli", "--config", str(self.config), *arguments]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command without waiting for it, in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.folder,
+            env=environment(),
+            start_new_session=True,
+        )
+
+    def crmhouse(self, *arguments: str, expect: int = 0) -> str:
+        """Run a command; return what it printed on standard output."""
+        result = subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=environment(),
+            check=False,
+        )
+        assert result.returncode == expect, f"exit {result.returncode}\n{result.stderr[-6000:]}"
+        return result.stdout
+
+    def run(self, *arguments: str, expect: int = 0) -> Any:
+        """Run everything; return the summary."""
+        return json.loads(self.crmhouse("run", "--format", "json", *arguments, expect=expect))
+
+    def warehouse(self) -> AbstractContextManager[Warehouse]:
+        return open_warehouse(load_settings(self.config))
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.warehouse() as warehouse, warehouse.connect() as connection:
+            return connection.execute(statement).fetchall()
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command: nothing of ours, no telemetry."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CRMHOUSE_", "PREFECT_", "DBT_", "PYTEST_"))
+    }
+    return {**kept, "DO_NOT_TRACK": "1"}
+
+
+def fingerprint(warehouse: Warehouse, *schemas: str) -> dict[str, str]:
+    """Hash the content of every table of some schemas, volatile columns left out."""
+    with warehouse.connect() as connection:
+        tables = connection.execute(
+            """
+            select table_schema, table_name,
+                   array_agg(format('%%I', column_name) order by column_name)
+            from information_schema.columns
+            inner join information_schema.tables using (table_schema, table_name)
+            where table_schema = any(%s) and table_type = 'BASE TABLE'
+                and column_name not in ('_loaded_at', '_run_id', 'linked_at', 'run_id')
+            group by 1, 2 order by 1, 2
+            """,
+            [list(schemas)],
+        ).fetchall()
+        found = {}
+        for schema, table, columns in tables:
+            row = ", ".join(columns)
+            digest = connection.execute(
+                f"select md5(coalesce(string_agg(line, chr(10) order by line), '')) from "
+                f'(select row({row})::text as line from "{schema}"."{table}") as lines'
+            ).fetchone()
+            found[f"{schema}.{table}"] = digest[0] if digest else ""
+    return found
