@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench clean lock
+.PHONY: demo test browser lint bench clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,8 +6,16 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/crmhouse demo
 
-test: .venv/ready
+test: .venv/ready browser
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup
+
+# Pages are tested in a real browser, Debian's. Without the right to install it, those tests are skipped.
+browser:
+	@command -v chromium > /dev/null || { \
+		echo "installing chromium for the tests of pages"; \
+		asroot=; test "$$(id -u)" = 0 || asroot="sudo -n"; \
+		{ $$asroot apt-get update -qq && $$asroot apt-get install -y -qq chromium; } > /dev/null 2>&1; \
+	} || echo "chromium could not be installed: the tests of pages are skipped"
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal
 
-from crmhouse.errors import ConfigurationError, CrmhouseError
+from crmhouse.errors import ConfigurationError, CrmhouseError, PermissionMissingError
 from crmhouse.transform import project_folder
 from crmhouse.warehouse import open_warehouse
 from ingestion.sources import connector
@@ -82,20 +82,28 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
     try:
         with open_warehouse(settings) as warehouse, warehouse.connect() as connection:
             row = connection.execute(
-                "select has_database_privilege(current_database(), 'create'), "
-                "current_setting('server_version')"
+                """
+                select current_setting('server_version'), quote_ident(current_user),
+                    quote_ident(current_database()),
+                    has_database_privilege(current_database(), 'create'),
+                    array(select nspname::text from pg_namespace)
+                """
             ).fetchone()
-            may_create, server = row or (False, "")
+    except PermissionMissingError as error:
+        yield Finding("warehouse", "permissions", "problem", str(error))
+        return
     except CrmhouseError as error:
         yield Finding("warehouse", "connection", "problem", str(error))
         return
+    server, role, database, may_create, schemas = row or ("", "", "", False, [])
     kind = "embedded PostgreSQL" if warehouse.embedded else "PostgreSQL"
     yield Finding("warehouse", "connection", "ok", f"{kind} {server} at {warehouse.place}")
+    needed = {f"raw_{source.name}" for source in settings.sources}
     if not may_create:
         yield Finding(
-            "warehouse", "permissions", "problem",
-            "The user may not create schemas. Each new source needs one: "
-            "grant create on database ... to ...;",
+            "warehouse", "permissions", "problem" if needed - set(schemas) else "warning",
+            f"The role {role} may not create schemas, and each new source needs one: "
+            f"grant create on database {database} to {role};",
         )  # fmt: skip
 
 

@@ -152,8 +152,9 @@ def adapt(
 ) -> int:
     """Take away what the candidate does not have and add its new columns, before rows are moved.
 
-    A column that changes its type is a new column: its rows are written again. What a view or a
-    policy needs is not dropped (`restrict`).
+    A column that changes its type is a new column: its rows are written again. The old one takes
+    the key, the constraints and the indexes that it is part of along; `finish` declares them again.
+    What a view or a policy needs is not dropped (`restrict`).
 
     Returns:
         Rows that were deleted because they cannot be matched under another key.
@@ -193,23 +194,32 @@ def finish(
 
     A table that was just created (`published` is None) has all of it but its own comment.
     """
-    if published is not None and not published.same_shape(candidate):
-        kept = published.required - set(published.lost(candidate))
-        _alter(
-            connection, target, "alter column {} set not null", sorted(candidate.required - kept)
-        )
-        if published.key != candidate.key:
-            key = sql.SQL("alter table {} add primary key ({})")
-            connection.execute(key.format(target, candidate.list_key()))
-        for definition in set(candidate.constraints) - set(published.constraints):
-            _execute(connection, "alter table {} add " + definition, target)
-        for definition in set(candidate.indexes) - set(published.indexes):
-            kind, rest = definition.split(" USING ", 1)
-            _execute(connection, f"create {kind.strip()} on {{}} using {rest}", target)
-    known = published.comments if published else {**candidate.comments, "": None}
+    comments = {**candidate.comments, "": None}
+    if published is not None:
+        left = published
+        if not published.same_shape(candidate):
+            left = read_contracts(connection, PUBLISHED_SCHEMA)[candidate.table]
+            _declare(connection, target, left, candidate)
+        comments = dict(left.comments)
     for name, comment in candidate.comments.items():
-        if known.get(name) != comment:
+        if comments.get(name) != comment:
             _comment(connection, target, name, comment)
+
+
+def _declare(
+    connection: Connection, target: sql.Identifier, left: Contract, candidate: Contract
+) -> None:
+    """Declare what the candidate has and `adapt` has not left in the published table."""
+    missing = sorted(candidate.required - left.required)
+    _alter(connection, target, "alter column {} set not null", missing)
+    if left.key != candidate.key:
+        key = sql.SQL("alter table {} add primary key ({})")
+        connection.execute(key.format(target, candidate.list_key()))
+    for definition in set(candidate.constraints) - set(left.constraints):
+        _execute(connection, "alter table {} add " + definition, target)
+    for definition in set(candidate.indexes) - set(left.indexes):
+        kind, rest = definition.split(" USING ", 1)
+        _execute(connection, f"create {kind.strip()} on {{}} using {rest}", target)
 
 
 def _alter(

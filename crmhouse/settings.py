@@ -14,18 +14,20 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from crmhouse.errors import ConfigurationError
+from crmhouse.literal_secrets import refuse_literal_secrets
 
 CONFIG_FILE_VARIABLE = "CRMHOUSE_CONFIG"
 DEFAULT_CONFIG_FILE = "crmhouse.yaml"
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
-_SECRET_NAME = re.compile(
-    r"password|passwd|secret|token|api_?key|private_?key|credential", re.IGNORECASE
-)
-_URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 
 
 def _aware(moment: datetime) -> datetime:
@@ -52,6 +54,12 @@ class SourceConfig(BaseModel):
     )
     schedule: str | None = Field(
         default=None, description="Cron expression of this source's own scheduled sync."
+    )
+    currency: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z]{3}$",
+        description="Currency of amounts that name none, as in a Salesforce org with a single "
+        "currency. Left out, such amounts are reported as not converted, never guessed.",
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
@@ -89,8 +97,8 @@ class Settings(BaseSettings):
     )
     as_of: Moment | None = Field(
         default=None,
-        description="The moment that figures are for, exclusive. Left out: the newest source "
-        "time that has landed, over all sources.",
+        description="The moment that figures are for, exclusive; not before the newest record. "
+        "Left out: just after the newest source time that has landed, over all sources.",
     )
     reporting_currency: str = Field(
         default="USD",
@@ -112,7 +120,8 @@ class Settings(BaseSettings):
         default=0.05,
         ge=0,
         le=1,
-        description="A slice with a larger share of bad records fails and lands nothing.",
+        description="A slice with a larger share of bad records fails and lands nothing; fewer "
+        "than ten bad records fail it only where it has no good one. 0 allows none.",
     )
     batch_rows: int = Field(
         default=50_000,
@@ -186,6 +195,8 @@ def load_settings(path: Path | None = None) -> Settings:
         settings = Settings(**content, config_file=file.resolve() if file else None)
     except ValidationError as error:
         raise ConfigurationError(_faults(error, file)) from None
+    except SettingsError as error:
+        raise ConfigurationError(_no_json(error)) from None
     names = [source.name for source in settings.sources]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigurationError(f"{file}: source names stand twice: {', '.join(twice)}.")
@@ -206,31 +217,9 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{file}: the top level must be settings by name, not a list.")
     if "config_file" in content:
         raise ConfigurationError(f"{file}: config_file is not a setting.")
-    _refuse_literal_secrets(content, file, at="")
+    refuse_literal_secrets(content, file)
     expanded: dict[str, Any] = _expand(content, file, at="")
     return expanded
-
-
-def _refuse_literal_secrets(value: object, file: Path, *, at: str) -> None:
-    """Refuse a file that holds a secret, without repeating its value."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            place = f"{at}.{key}".lstrip(".")
-            secret = _SECRET_NAME.search(str(key)) and isinstance(item, str | int) and str(item)
-            if secret and not _VARIABLE.fullmatch(str(item)):
-                raise ConfigurationError(
-                    f"{file}: {place} holds a literal secret. Put it into an environment variable "
-                    f"and write {place}: ${{NAME_OF_THE_VARIABLE}}."
-                )
-            _refuse_literal_secrets(item, file, at=place)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            _refuse_literal_secrets(item, file, at=f"{at}[{number}]")
-    elif isinstance(value, str) and _URL_WITH_PASSWORD.search(value):
-        raise ConfigurationError(
-            f"{file}: {at} holds a URL with a password. Put the URL into an environment variable; "
-            "for the warehouse that is CRMHOUSE_WAREHOUSE_URL."
-        )
 
 
 def _expand(value: Any, file: Path, *, at: str) -> Any:  # noqa: ANN401  # any YAML value
@@ -249,6 +238,16 @@ def _expand(value: Any, file: Path, *, at: str) -> Any:  # noqa: ANN401  # any Y
                 f"{file}: {at} refers to the environment variable {name}, which is not set."
             )
     return _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+
+
+def _no_json(error: SettingsError) -> str:
+    """Name the variable of a list or a group that is not JSON; its own message names the field."""
+    field = re.search(r'field "(\w+)"', str(error))
+    name = f"CRMHOUSE_{field[1].upper()}" if field else "A CRMHOUSE_ variable"
+    return (
+        f"The environment variable {name} is not valid JSON. A list is written "
+        '["salesforce", "stripe"], a group of settings {"threads": 2}.'
+    )
 
 
 def _faults(error: ValidationError, file: Path | None) -> str:

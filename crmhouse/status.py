@@ -151,13 +151,6 @@ class Status:
     marts: tuple[MartStatus, ...]
     never_synced: tuple[str, ...]
 
-    @property
-    def is_healthy(self) -> bool:
-        """Say whether no stream fails and the last run went well."""
-        return all(stream.failing_since is None for stream in self.streams) and (
-            not self.runs or self.runs[0].status in {"running", "succeeded"}
-        )
-
 
 def read_status(warehouse: Warehouse, settings: Settings, *, last_runs: int = 5) -> Status:
     """Read the state of every stream, the last runs and the published marts."""

@@ -73,16 +73,15 @@ _FIGURES = {
             customers_end as subscribed_customers
         from marts.mrr_movements_monthly order by month desc limit 1
     """,
-    ("pipeline_by_stage",): """
+    ("fct_opportunities",): """
         select
-            coalesce(sum(opportunities) filter (where not is_closed), 0)::bigint
-                as open_opportunities,
+            count(*) filter (where not is_closed) as open_opportunities,
             coalesce(sum(amount_usd) filter (where not is_closed), 0) as open_pipeline_usd,
-            coalesce(sum(weighted_amount_usd) filter (where not is_closed), 0)
+            coalesce(sum(amount_usd * probability_rate) filter (where not is_closed), 0)
                 as weighted_pipeline_usd,
-            coalesce(sum(opportunities) filter (where is_won), 0)::bigint as won_opportunities,
+            count(*) filter (where is_won) as won_opportunities,
             coalesce(sum(amount_usd) filter (where is_won), 0) as won_usd
-        from marts.pipeline_by_stage
+        from marts.fct_opportunities
     """,
     ("reconciliation",): """
         select

@@ -66,6 +66,7 @@ def dbt_variables(settings: Settings) -> dict[str, Any]:
     """Return the variables of the dbt project for these settings."""
     return {
         "sources": {k: v for k, v in system_sources(settings).items() if k != "files"},
+        "source_currencies": {s.name: s.currency for s in settings.sources if s.currency},
         "fx_rates": settings.fx_rates,
         "source_trust": list(settings.source_trust),
     }

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import URL
 
 from crmhouse.embedded import EmbeddedServer
-from crmhouse.errors import ConfigurationError, WarehouseError
+from crmhouse.errors import ConfigurationError, PermissionMissingError, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,14 @@ OLDEST_SERVER = 14
 _MIGRATION = re.compile(r"^\d{4}_[a-z_]+\.sql$")
 _MIGRATION_LOCK = 0x63726D68  # "crmh": one process at a time applies migrations
 _DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
+# Seconds; the URL may say otherwise. A connection that idles, as the lock of a run does for hours,
+# is kept alive through firewalls, and a dead one is noticed within two minutes.
+_DEFAULTS = {
+    "connect_timeout": "30",
+    "keepalives_idle": "60",
+    "keepalives_interval": "15",
+    "keepalives_count": "4",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Warehouse:
     @property
     def conninfo(self) -> str:
         """Return the connection string of libpq. It holds the password: never log it."""
-        return make_conninfo("", **self.parameters)
+        return make_conninfo("", **{**_DEFAULTS, **self.parameters})
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection:
         """Open a connection; as a context manager it commits, or rolls back on an error.
@@ -69,11 +77,15 @@ class Warehouse:
                 self.conninfo,
                 autocommit=autocommit,
                 application_name="crmhouse",
-                options="-c timezone=UTC -c client_min_messages=warning",
-                connect_timeout=30,
+                # After the URL's own, so that ours hold: our statements rely on UTC.
+                options=f"{self.parameters.get('options', '')} "
+                "-c timezone=UTC -c client_min_messages=warning",
             )
         except psycopg.OperationalError as error:
-            reason = str(error).strip().splitlines()[-1]
+            # Of several lines the first often tells the cause, and the last one never all of it.
+            reason = " ".join(str(error).split()).rstrip(".")
+            if password := self.parameters.get("password"):
+                reason = reason.replace(password, "***")
             raise WarehouseError(
                 f"Cannot connect to the warehouse {self.place}: {reason}. "
                 "Check that the server runs and that CRMHOUSE_WAREHOUSE_URL is right."
@@ -119,6 +131,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     Raises:
         ConfigurationError: the URL is not one of PostgreSQL, or the server is too old.
         WarehouseError: the server cannot be reached or started.
+        PermissionMissingError: the role may not create what is missing.
     """
     warehouse = warehouse_of(settings)
     if not warehouse.embedded:
@@ -137,38 +150,82 @@ def migrate(warehouse: Warehouse) -> list[str]:
     start together wait for each other.
 
     Raises:
+        PermissionMissingError: the role may not do this; says what to grant.
         WarehouseError: a migration that was applied has since been changed, or one failed.
     """
-    applied: list[str] = []
-    with warehouse.connect() as connection:
-        _require_version(connection)
-        connection.execute("select pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
-        for schema in SCHEMAS:
-            connection.execute(f"create schema if not exists {schema}")
-        connection.execute(
-            "create table if not exists ops.migrations (name text primary key, "
-            "sha256 text not null, applied_at timestamptz not null default now())"
-        )
-        known: dict[str, str] = dict(
-            connection.execute("select name, sha256 from ops.migrations").fetchall()
-        )
-        for name, text in _migrations():
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            if name in known:
-                if known[name] != digest:
-                    raise WarehouseError(
-                        f"Migration {name} differs from the one that this warehouse has. "
-                        "A migration is never edited: put the change into a new one."
-                    )
-                continue
-            connection.execute(text)
-            connection.execute(
-                "insert into ops.migrations (name, sha256) values (%s, %s)", [name, digest]
-            )
-            applied.append(name)
+    try:
+        with warehouse.connect() as connection:
+            _require_version(connection)
+            connection.execute("select pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
+            _create_schemas(connection)
+            applied = _apply(connection)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise PermissionMissingError(_what_to_grant(warehouse, error)) from None
+    except psycopg.Error as error:
+        what = f"{type(error).__name__}, SQLSTATE {error.sqlstate or 'unknown'}"
+        raise WarehouseError(
+            f"The warehouse {warehouse.place} could not be prepared ({what}). Nothing of it was "
+            "changed; the server's log has the details."
+        ) from None
     if applied:
         logger.info("applied migrations to %s: %s", warehouse.place, ", ".join(applied))
     return applied
+
+
+def _create_schemas(connection: psycopg.Connection) -> None:
+    """Create the missing ones; `if not exists` would ask for the right to create in any case."""
+    rows = connection.execute("select nspname from pg_namespace").fetchall()
+    there = {str(name) for (name,) in rows}
+    for schema in SCHEMAS:
+        if schema not in there:
+            connection.execute(f"create schema {schema}")
+
+
+def _apply(connection: psycopg.Connection) -> list[str]:
+    row = connection.execute("select to_regclass('ops.migrations') is null").fetchone()
+    if row and row[0]:
+        connection.execute(
+            "create table ops.migrations (name text primary key, "
+            "sha256 text not null, applied_at timestamptz not null default now())"
+        )
+    known: dict[str, str] = dict(
+        connection.execute("select name, sha256 from ops.migrations").fetchall()
+    )
+    applied: list[str] = []
+    for name, text in _migrations():
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if name in known:
+            if known[name] != digest:
+                raise WarehouseError(
+                    f"Migration {name} differs from the one that this warehouse has. "
+                    "A migration is never edited: put the change into a new one."
+                )
+            continue
+        connection.execute(text)
+        connection.execute(
+            "insert into ops.migrations (name, sha256) values (%s, %s)", [name, digest]
+        )
+        applied.append(name)
+    return applied
+
+
+def _what_to_grant(warehouse: Warehouse, error: psycopg.errors.InsufficientPrivilege) -> str:
+    """Say which privilege is missing, and the statement that gives it."""
+    with warehouse.connect() as connection:
+        row = connection.execute(
+            "select quote_ident(current_user), quote_ident(current_database()), "
+            "quote_ident((select pg_get_userbyid(nspowner) from pg_namespace "
+            "where nspname = 'ops'))"
+        ).fetchone()
+    role, database, owner = row or ("", "", None)
+    said = error.diag.message_primary or ""
+    advice = f"Let the database's owner run: grant create on database {database} to {role};"
+    if owner and " for database " not in said:
+        advice = (
+            f"Run crmhouse as {owner}, to whom its schemas belong, or let {owner} run: "
+            f"grant {owner} to {role};"
+        )
+    return f"The role {role} may not prepare the warehouse {warehouse.place}: {said}. {advice}"
 
 
 def _migrations() -> list[tuple[str, str]]:

@@ -121,7 +121,7 @@ def _nodes(phase: str, nodes: tuple[DbtNode, ...]) -> list[dict[str, Any]]:
             "status": node.status,
             "seconds": round(node.seconds, 3),
             "rows": node.rows,
-            "message": node.message if node.failed else "",
+            "message": node.reason if node.failed else "",
         }
         for node in sorted(nodes, key=lambda node: -node.seconds)
     ]

@@ -16,13 +16,13 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from crmhouse.errors import RunFailedError
 from flows.progress import listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from crmhouse.settings import Settings
@@ -36,10 +36,17 @@ _SECONDS_TO_START = (
     300.0  # 18 s for the first start on an idle machine, over a minute on a busy one
 )
 _SECONDS_TO_END = 5.0
+_SECONDS_FOR_ORPHANS = 30.0  # a server without its starter is gone after ten
+_HOST = "127.0.0.1"
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def run_refresh(
-    settings: Settings, *, force: bool = False, tell: Listener | None = None
+    settings: Settings,
+    *,
+    force: bool = False,
+    accept: Sequence[str] = (),
+    tell: Listener | None = None,
 ) -> RefreshResult:
     """Run the refresh flow in this process and wait for its end.
 
@@ -52,6 +59,7 @@ def run_refresh(
         settings: the project's settings. The flow reads them again from `settings.config_file`
             and the environment, as it does on a worker.
         force: build and publish even when nothing is new.
+        accept: results of the gates that count as warnings in this run, `<suite>/<expectation>`.
         tell: is told each step that begins, with the share that is done. Called in this thread.
 
     Returns:
@@ -76,7 +84,8 @@ def run_refresh(
     config = str(settings.config_file) if settings.config_file else None
     with listening(tell):
         # The flow hands back a state, whose value Prefect's caller gets.
-        return cast("RefreshResult", refresh(config=config, force=force))
+        result = refresh(config=config, force=force, accept=list(accept))
+        return cast("RefreshResult", result)
 
 
 def use_server(home: Path) -> str:
@@ -95,6 +104,7 @@ def use_server(home: Path) -> str:
     if "prefect" in sys.modules:
         raise RuntimeError(f"Prefect was imported before {API_URL} was set: it would be ignored")
     home.mkdir(parents=True, exist_ok=True)
+    _reach_this_machine_directly()
     os.environ["PREFECT_HOME"] = str(home)
     os.environ[API_URL] = _start(home)
     return os.environ[API_URL]
@@ -105,7 +115,19 @@ def _start(home: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if name != API_URL}
     # What a full server does beside its API (schedules, late runs) is not needed for one flow.
     environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "false"}
-    with _one_start_at_a_time(home), log.open("wb") as errors:
+    with (
+        _one_start_at_a_time(home) as starting,
+        (home / "servers.lock").open("w") as serving,
+        log.open("ab") as errors,
+    ):
+        if _join(home):
+            _wait_for_lock(
+                serving, _SECONDS_FOR_ORPHANS,
+                f"A Prefect server of a run that is gone still works in {home}. End it (its "
+                f"command names flows.local_server), or name a server in {API_URL}.",
+            )  # fmt: skip
+            errors.truncate(0)
+        fcntl.flock(serving, fcntl.LOCK_SH)
         process = subprocess.Popen(  # our interpreter and module
             [sys.executable, "-P", "-m", "flows.local_server"],
             stdin=subprocess.PIPE,
@@ -114,10 +136,12 @@ def _start(home: Path) -> str:
             env=environment,
             text=True,
             start_new_session=True,  # an interruption at the keyboard is for the flow alone
+            # The server holds both locks, too: should we be killed, they are free when it is gone.
+            pass_fds=[starting.fileno(), serving.fileno()],
         )
         atexit.register(_stop, process)
         port = process.stdout.readline().strip() if process.stdout else ""
-        url = f"http://127.0.0.1:{port}/api"
+        url = f"http://{_HOST}:{port}/api"
         deadline = time.monotonic() + _SECONDS_TO_START
         while not (port and _answers(f"{url}/health")):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -130,9 +154,16 @@ def _start(home: Path) -> str:
     return url
 
 
+def _reach_this_machine_directly() -> None:
+    """Take this machine out of what goes through a proxy: Prefect's client asks the environment."""
+    hosts = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    if not {"*", _HOST} & {host.strip() for host in hosts}:
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*filter(None, hosts), _HOST])
+
+
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  # our own loopback
+        with _direct.open(url, timeout=5) as response:
             return bool(response.status == 200)  # noqa: PLR2004
     except (urllib.error.URLError, OSError):
         return False
@@ -150,8 +181,50 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def _one_start_at_a_time(home: Path) -> Iterator[None]:
-    """Let one process create the database; a second would apply the same migrations."""
+def _one_start_at_a_time(home: Path) -> Iterator[IO[str]]:
+    """Let one process create the database; a second would apply the same migrations.
+
+    The server inherits the lock. It is taken off for both when the server answers, and stays on
+    where the starter is killed before that, until its server is gone.
+    """
     with (home / "starting.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        _wait_for_lock(
+            lock, _SECONDS_TO_START,
+            f"Another process is starting Prefect's server in {home} and does not come to an end. "
+            f"End it, or name a server in {API_URL}.",
+        )  # fmt: skip
+        try:
+            yield lock
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _join(home: Path) -> bool:
+    """Join the processes that have a server in this home; say whether we are the only one.
+
+    Their servers share the database with ours. A server whose starter is gone is about to end.
+    """
+    living = os.open(home / "starters.lock", os.O_RDWR | os.O_CREAT)  # closed when we end
+    try:
+        fcntl.flock(living, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        fcntl.flock(living, fcntl.LOCK_SH)
+    return True
+
+
+def _wait_for_lock(lock: IO[str], seconds: float, otherwise: str) -> None:
+    """Take a lock for this process alone.
+
+    Raises:
+        RunFailedError: says `otherwise`; somebody held the lock for all the time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise RunFailedError(otherwise) from None
+            time.sleep(0.1)

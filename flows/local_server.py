@@ -2,7 +2,8 @@
 
 `python -m flows.local_server` prints the port it took, then serves until its standard input
 closes. The starter alone holds the other end, and the kernel closes it even for a killed starter:
-Prefect's own temporary server would stay behind as an orphan of 350 MB.
+Prefect's own temporary server would stay behind as an orphan of 350 MB. Until it is gone it holds
+the locks it inherits from its starter (`flows.local`), so that the next server waits for it.
 """
 
 from __future__ import annotations

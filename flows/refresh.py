@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from prefect import flow
 from prefect.states import Completed
 
-from crmhouse import pipeline
+import quality
+from crmhouse import pipeline, transform
 from crmhouse.errors import ConfigurationError, CrmhouseError, SyncFailedError
 from crmhouse.settings import Settings, load_settings
 from crmhouse.warehouse import open_warehouse
@@ -19,6 +20,7 @@ from flows.artifacts import Progress, report_failure, report_refresh
 from flows.results import RefreshResult, StreamFailure
 from flows.work import Work, let_our_loggers_speak
 from ingestion.sources import connector
+from ingestion.sync import hold_sources
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -29,7 +31,9 @@ _STEPS_AFTER_SYNC = 7
 # A plain function: the one join of Prefect's heartbeat thread costs a second a run, and Ctrl-C
 # and SIGTERM reach the step at work, which an event loop that is blocked by it would hold back.
 @flow(name="refresh", persist_result=False)
-def refresh(config: str | None = None, force: bool = False) -> State[RefreshResult]:
+def refresh(
+    config: str | None = None, force: bool = False, accept: list[str] | None = None
+) -> State[RefreshResult]:
     """Sync every source, resolve identities, build the marts, check them and publish.
 
     With nothing new since the last published run it stops after the sync. Whatever fails on the
@@ -38,6 +42,8 @@ def refresh(config: str | None = None, force: bool = False) -> State[RefreshResu
     Args:
         config: The configuration file; CRMHOUSE_CONFIG or ./crmhouse.yaml when left out.
         force: Build and publish even when nothing is new.
+        accept: Results of the gates that somebody has looked at, as `<suite>/<expectation>`: they
+            count as warnings in this run.
 
     Returns:
         Completed, with the result as its value; its name is Partial when a stream failed, so that
@@ -51,16 +57,19 @@ def refresh(config: str | None = None, force: bool = False) -> State[RefreshResu
     settings = load_settings(Path(config) if config else None)
     let_our_loggers_speak(settings)
     streams = _streams(settings)
+    quality.require_known(accept or (), sources=transform.system_sources(settings))
     with (
         tasks.errors_of_ours("the book of the run"),
         open_warehouse(settings) as warehouse,
-        pipeline.begin(warehouse, settings) as run_id,
+        pipeline.begin(warehouse) as run_id,
     ):
-        work = Work(warehouse, settings, run_id, streams)
+        work = Work(warehouse, settings, run_id, streams, accept or ())
         progress = Progress("refresh", sum(map(len, streams.values())) + _STEPS_AFTER_SYNC)
         try:
             _sync(work, progress)
-            result = _build(work, progress, started, force=force)
+            # Scheduled syncs wait: no gate has seen what they would land, and staging is views.
+            with hold_sources(warehouse, streams, patience=tasks.PATIENCE):
+                result = _build(work, progress, started, force=force)
         except CrmhouseError as error:
             report_failure(work, error)
             raise

@@ -18,7 +18,7 @@ import quality
 from crmhouse import pipeline, publish, transform
 from crmhouse.dbt_results import read_results
 from crmhouse.errors import (
-    AlreadyRunningError,
+    PermissionMissingError,
     RunFailedError,
     SourceUnavailableError,
     SyncFailedError,
@@ -46,20 +46,20 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PATIENCE = 3600.0
+"""Seconds to wait for a process that syncs a source, or builds the marts from it."""
+
 _TRY_AGAIN = (SourceUnavailableError, WarehouseError)
 
 
 def a_retry_can_help(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001
     """Say whether a step that failed may succeed when nothing but time has changed."""
     error = state.data
-    if isinstance(error, SyncFailedError):
-        return any(isinstance(cause, _TRY_AGAIN) for cause in error.causes)
-    return isinstance(error, _TRY_AGAIN)
-
-
-def a_retry_can_help_a_sync(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
-    """Say the same of a sync, for which another process may hold the source a short while."""
-    return isinstance(state.data, AlreadyRunningError) or a_retry_can_help(task, run, state)
+    causes = error.causes if isinstance(error, SyncFailedError) else (error,)
+    return any(
+        isinstance(cause, _TRY_AGAIN) and not isinstance(cause, PermissionMissingError)
+        for cause in causes
+    )
 
 
 OPTIONS: TaskOptions = {
@@ -90,13 +90,12 @@ def sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
 
     Raises:
         SyncFailedError: the stream failed; what it had landed before stays.
-        AlreadyRunningError: another process syncs this source.
+        AlreadyRunningError: another process has held the source for too long.
     """
     options: TaskOptions = {
         **OPTIONS,
         "name": "sync stream",
         "task_run_name": f"sync {source.name}.{stream}",
-        "retry_condition_fn": a_retry_can_help_a_sync,
         "asset_deps": [assets.of_source(source, stream)],
     }
     raw = assets.of_table(work.warehouse, f"raw_{source.name}", stream)
@@ -113,6 +112,7 @@ def _sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
             streams=[stream],
             rules=quality.row_rules,
             on_progress=work.slices.append,
+            patience=PATIENCE,
         )
 
 
@@ -138,6 +138,7 @@ def gate(work: Work, boundary: Boundary, as_of: datetime) -> None:
             sources=transform.system_sources(work.settings),
             as_of=as_of,
             streams={s.name: s.streams for s in work.settings.sources if s.streams is not None},
+            accept=work.accept,
         )
         work.gates[boundary] = report
         work.gate_page = quality.write_page(
@@ -202,7 +203,10 @@ def _publish(work: Work) -> tuple[Published, ...]:
 
 @contextmanager
 def errors_of_ours(step: str) -> Iterator[None]:
-    """Turn an error of the database into one of ours; its own text may quote personal data."""
+    """Turn an error of the database into one of ours; its own text may quote personal data.
+
+    It is not chained to ours either: Prefect writes the whole chain into the log of the run.
+    """
     try:
         yield
     except psycopg.Error as error:
@@ -211,8 +215,8 @@ def errors_of_ours(step: str) -> Iterator[None]:
             raise WarehouseError(
                 f"The warehouse did not do its part ({what}). Nothing of this step was written; "
                 "see the server's log, then run again."
-            ) from error
+            ) from None
         raise RunFailedError(
             f"The warehouse refused a statement ({what}). Nothing of this step was written; the "
             "server's log has the details."
-        ) from error
+        ) from None

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
     from uuid import UUID
 
@@ -27,6 +28,7 @@ class Work:
         streams: the streams to sync, by source.
         slices: what has landed; of all tries, when a stream was tried again.
         failures: the streams that failed for good.
+        accept: results of the gates that a person lets pass in this run.
         dbt_nodes: results of the dbt calls, by phase.
     """
 
@@ -36,11 +38,13 @@ class Work:
         settings: Settings,
         run_id: UUID,
         streams: dict[str, tuple[str, ...]],
+        accept: Collection[str] = (),
     ) -> None:
         self.warehouse = warehouse
         self.settings = settings
         self.run_id = run_id
         self.streams = streams
+        self.accept = accept
         self.slices: list[SliceRun] = []
         self.failures: list[StreamFailure] = []
         self.dbt_nodes: dict[str, tuple[DbtNode, ...]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,13 +80,35 @@ def _reference_edges(
     )
     ends = np.sort(found[["number_from", "number_to"]].to_numpy(dtype=np.int64), axis=1)
     pairs = pd.DataFrame({"left": ends[:, 0], "right": ends[:, 1], "rule": found["rule"]})
+    pairs[["from", "to"]] = found[["number_from", "number_to"]]
     pairs = pairs[pairs["left"] != pairs["right"]]
     parts = []
     for name, group in pairs.groupby("rule"):
         rule = _RULES.get(str(name), Rule(str(name), OTHER_REFERENCE_PROBABILITY, False, ""))
-        fitting = group if rule.authoritative else group[_not_contradicting(group, profiles)]
-        parts.append(_edges(fitting, rule))
+        stated = _undisputed(group, profiles) if rule.authoritative else np.zeros(len(group), bool)
+        rest = group[~stated]
+        parts += [
+            _edges(group[stated], rule),
+            _edges(rest[_not_contradicting(rest, profiles)], rule._replace(authoritative=False)),
+        ]
     return parts
+
+
+def _undisputed(references: pd.DataFrame, profiles: Profiles) -> NDArray[np.bool_]:
+    """Tell which references name a record that only one person's records name.
+
+    A contact that every payer of its company carries is the company's contact, not all of them.
+    """
+    named = references[references["to"].duplicated(keep=False)]
+    disputed = [
+        target
+        for target, records in named.groupby("to")["from"]
+        if any(
+            profiles.between(left, right) is Agreement.CONTRADICTS
+            for left, right in combinations(set(profiles.codes[records].tolist()), 2)
+        )
+    ]
+    return ~references["to"].isin(disputed).to_numpy(dtype=bool)
 
 
 def _not_contradicting(pairs: pd.DataFrame, profiles: Profiles) -> NDArray[np.bool_]:
@@ -116,15 +139,24 @@ def _phone_pairs(keys: PersonKeys, profiles: Profiles) -> pd.DataFrame:
 
 
 def _name_and_account_pairs(keys: PersonKeys, directory: AccountDirectory) -> pd.DataFrame:
-    """Pair equal full names at one organisation, unless two mailboxes there bear the name."""
+    """Pair equal full names at one organisation, unless these may be namesakes.
+
+    They may where two mailboxes at work bear the name, or two records with another mailbox and
+    another number; then a third record fits both and is given to neither.
+    """
     spelt = pd.Series([comparable_name(key) for key in keys.names], dtype="str")
     usable = (keys.account != NO_PROFILE) & ~np.isin(keys.account, list(directory.large))
     name = spelt.reindex(keys.name).set_axis(keys.email.index)
     account = pd.Series(keys.account, index=name.index)
     block = (account.astype("str") + "\n" + name).where(usable)
     at_work = keys.email.where(keys.email_account == keys.account)
-    mailboxes = at_work.groupby(block).transform("nunique")
-    block = block.where((mailboxes <= 1).fillna(value=False))
+    reachable = keys.email.notna() & keys.phone.notna()
+    at_work, mailbox, phone = (
+        values.groupby(block).transform("nunique")
+        for values in (at_work, keys.email.where(reachable), keys.phone.where(reachable))
+    )
+    one_person = (at_work <= 1) & ~((mailbox > 1) & (phone > 1))
+    block = block.where(one_person.fillna(value=False))
     nobody = Profiles(np.full(len(name), NO_PROFILE), lambda _left, _right: Agreement.UNCLEAR)
     return pair_within_blocks(block, nobody, most_profiles=1)
 

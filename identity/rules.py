@@ -30,7 +30,8 @@ PERSON_RULES = (
         "stripe_crm_contact_id",
         1.0,
         True,
-        "The billing customer names the CRM contact in its metadata.",
+        "The billing customer names the CRM contact in its metadata. Where customers whose names "
+        "contradict each other name one contact, only those whose name fits it are tied to it.",
     ),
     Rule(
         "shop_order_payment",
@@ -50,7 +51,8 @@ PERSON_RULES = (
         "name_and_account",
         0.95,
         False,
-        "Same full name at the same organisation, where no two mailboxes bear that name.",
+        "Same full name at the same organisation, where no two mailboxes, and no two "
+        "records with another mailbox and another number, bear that name.",
     ),
     Rule(
         "phone_and_account",

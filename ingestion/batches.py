@@ -40,9 +40,12 @@ class Batch:
         rows: number of records in `fields`.
         payload: gives the record at that position as it arrived; asked for rejected ones only.
         rejects: records that could not even be read; they are not in `fields`.
+        whole: whether `fields` are all columns of the file: one that is missing here is missing in
+            every record. In JSON a field may come up in a later record.
     """
 
     fields: Mapping[str, Values]
     rows: int
     payload: Callable[[int], str]
     rejects: tuple[Reject, ...] = ()
+    whole: bool = False

@@ -6,9 +6,8 @@ value can never abort a load. Numbers with a fraction travel as text and never b
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.streams import WIDENS_TO, ColumnType
+from ingestion.inference import arrow_type
+from ingestion.json_text import NUMBER, Misfit, json_text
+from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,17 +26,18 @@ if TYPE_CHECKING:
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _INTEGER = r"^-?[0-9]{1,19}$"
-_NUMBER = r"^[+-]?([0-9]{1,1000}(\.[0-9]{0,1000})?|\.[0-9]{1,1000})([eE][+-]?[0-9]{1,3})?$"
 _TRUE = pa.array(["true", "t", "1", "yes", "y"])
 _FALSE = pa.array(["false", "f", "0", "no", "n"])
-_BIGGEST = 2**63 - 1
-_ESCAPED_TROUBLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_TOO_BIG = 2**64
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]{1,19})\.0*")
+_DAY_FIRST = re.compile(r"\d{4}-\d\d-\d\d")
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 and 9999
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-class Misfit(Exception):  # noqa: N818  # it is caught here and turned into a finding
-    """A value does not fit its column."""
+# What converting one bad value may raise; errors of encoding and of msgspec are ValueErrors.
+_UNFIT = (Misfit, ValueError, TypeError, ArithmeticError, RecursionError, pa.ArrowException)
 
 
 def fit(values: Values, column_type: ColumnType) -> tuple[pa.Array, list[int]]:
@@ -48,89 +50,69 @@ def fit(values: Values, column_type: ColumnType) -> tuple[pa.Array, list[int]]:
     Returns:
         The Arrow array, and the positions of the records whose value does not fit (NULL there).
     """
-    array = _text(values, column_type)
+    values = _plain(values)
+    try:
+        array = _text(values, column_type)
+    except _UNFIT:
+        array = None
     if array is None:
         return _one_by_one(values, column_type)
     try:
         return _CHECKED[column_type](array), []
-    except (Misfit, pa.ArrowException, msgspec.MsgspecError, ValueError):
+    except _UNFIT:
         return _one_by_one(array, column_type)
 
 
-def infer(values: Values) -> ColumnType | None:
-    """Return the type of a column that no declaration knows; None while all values are NULL.
+def not_moments(array: pa.Array) -> list[int]:
+    """Return the positions of numbers that are not seconds since 1970, of the years 1 to 9999.
 
-    JSON and Parquet carry types, and these are taken. Text stays text even where it looks like a
-    number or a date: a postcode that lost its leading zero cannot be repaired. A column that mixes
-    types gets the type of its first value; the records that do not fit it go to quarantine.
+    Milliseconds in their place, the usual mistake, would be a time of the year 50,000.
     """
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return None if values.null_count == len(values) else _arrow_type(values.type)
-    found: ColumnType | None = None
-    for value in values:
-        if value is None:
-            continue
-        kind = _kind(value)
-        if found is None or WIDENS_TO.get(found) == kind:
-            found = kind
-    return found
+    seconds = array.cast(pa.int64())
+    wrong = pc.or_(pc.less(seconds, _FIRST_SECOND), pc.greater(seconds, _LAST_SECOND))
+    return [position for position, is_wrong in enumerate(wrong.to_pylist()) if is_wrong]
 
 
-def _kind(value: object) -> ColumnType:
-    match value:
-        case bool():
-            return ColumnType.BOOLEAN
-        case int():
-            return ColumnType.BIGINT if -_BIGGEST <= value <= _BIGGEST else ColumnType.NUMERIC
-        case Decimal():
-            return ColumnType.NUMERIC
-        case dict() | list():
-            return ColumnType.JSONB
-        case _:
-            return ColumnType.TEXT
-
-
-def _arrow_type(data_type: pa.DataType) -> ColumnType:
-    kinds = pa.types
-    if kinds.is_boolean(data_type):
-        return ColumnType.BOOLEAN
-    if kinds.is_integer(data_type):
-        return ColumnType.BIGINT
-    if kinds.is_floating(data_type) or kinds.is_decimal(data_type):
-        return ColumnType.NUMERIC
-    if kinds.is_date(data_type):
-        return ColumnType.DATE
-    if kinds.is_timestamp(data_type):
-        return ColumnType.TIMESTAMPTZ
-    if kinds.is_nested(data_type):
-        return ColumnType.JSONB
-    return ColumnType.TEXT
+def _plain(values: Values) -> Values:
+    """Bring what Arrow has many types for down to one."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if not isinstance(values, pa.Array):
+        return values
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_timestamp(values.type):
+        # A naive moment is UTC. Nanoseconds are cut off, which no number of them can overflow.
+        unit = "us" if values.type.unit == "ns" else values.type.unit
+        values = values.cast(pa.timestamp(unit, tz="UTC"), safe=False)
+    return values
 
 
 def _text(values: Values, column_type: ColumnType) -> pa.Array | None:
     """Return the column as Arrow text, or natively where Arrow's type is the column's.
 
-    None when the values are too mixed for a whole-column way.
+    None, or one of `_UNFIT`, when the values are too mixed for a whole-column way.
     """
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
     if isinstance(values, pa.Array):
-        if pa.types.is_string(values.type) or pa.types.is_null(values.type):
-            return values.cast(pa.string())
-        if _arrow_type(values.type) is column_type and not pa.types.is_nested(values.type):
-            return _native(values, column_type)
-        return None
-    try:
-        if column_type is ColumnType.JSONB:
-            encoded = [None if v is None else _encoder.encode(v).decode() for v in values]
-            return pa.array(encoded, pa.string())
-        if column_type is ColumnType.NUMERIC:
-            return pa.array([None if v is None else _number(v) for v in values], pa.string())
-        if column_type in {ColumnType.BIGINT, ColumnType.BOOLEAN}:
-            return _typed_or_text(values, column_type)
-        return pa.array(values, pa.string())
-    except (pa.ArrowException, Misfit, OverflowError, UnicodeEncodeError, msgspec.MsgspecError):
-        return None
+        kind = arrow_type(values.type)
+        if kind is ColumnType.TEXT:
+            text = values.cast(pa.string())
+            return text if column_type is ColumnType.TEXT else _without_empty(text)
+        return _native(values, column_type) if kind is column_type else None
+    if column_type is ColumnType.JSONB:
+        encoded = [None if v is None else _encoder.encode(v).decode() for v in values]
+        return pa.array(encoded, pa.string())
+    if column_type is ColumnType.NUMERIC:
+        return pa.array([None if v is None else _number(v) for v in values], pa.string())
+    if column_type in {ColumnType.BIGINT, ColumnType.BOOLEAN}:
+        return _typed_or_text(values, column_type)
+    return pa.array(values, pa.string())
+
+
+def _without_empty(text: pa.Array) -> pa.Array:
+    """Take an empty text for NULL: in a file it is how a number or a date is left out."""
+    empty = pc.equal(text, "")
+    return pc.if_else(empty, pa.scalar(None, pa.string()), text) if pc.any(empty).as_py() else text
 
 
 def _typed_or_text(values: Sequence[Any], column_type: ColumnType) -> pa.Array:
@@ -144,11 +126,12 @@ def _typed_or_text(values: Sequence[Any], column_type: ColumnType) -> pa.Array:
 
 
 def _native(values: pa.Array, column_type: ColumnType) -> pa.Array | None:
+    if pa.types.is_nested(values.type):
+        return None
     if column_type is ColumnType.NUMERIC:
         return values.cast(pa.string())
     if column_type is ColumnType.TIMESTAMPTZ:
-        aware = values if values.type.tz else pc.assume_timezone(values, "UTC")
-        return aware.cast(_TIMESTAMP, safe=False)
+        return values.cast(_TIMESTAMP)
     if column_type is ColumnType.BIGINT:
         return values.cast(pa.int64()) if not pa.types.is_uint64(values.type) else None
     return values
@@ -174,7 +157,7 @@ def _check_bigint(array: pa.Array) -> pa.Array:
 
 
 def _check_numeric(array: pa.Array) -> pa.Array:
-    _require(array, _NUMBER)
+    _require(array, NUMBER)
     return array
 
 
@@ -198,16 +181,17 @@ def _check_timestamptz(array: pa.Array) -> pa.Array:
 
 
 def _check_jsonb(array: pa.Array) -> pa.Array:
-    """Let valid JSON pass, except what only `jsonb` refuses: NUL and lone surrogates."""
+    """Let pass what `jsonb` takes."""
     for text in array.to_pylist():
         if text is not None:
-            _json_text(text)
+            json_text(text)
     return array
 
 
 def _in_our_era(array: pa.Array) -> pa.Array:
-    """Refuse the year 0, which Arrow has and PostgreSQL has not."""
-    if len(array) and (lowest := pc.min(pc.year(array)).as_py()) is not None and lowest < 1:
+    """Refuse years that Arrow has, but PostgreSQL or Python has not."""
+    years = pc.min_max(pc.year(array)).as_py()
+    if years["min"] is not None and not 1 <= years["min"] <= years["max"] <= MAXYEAR:
         raise Misfit
     return array
 
@@ -233,16 +217,14 @@ _CHECKED: dict[ColumnType, Callable[[pa.Array], pa.Array]] = {
 
 def _one_by_one(values: Values, column_type: ColumnType) -> tuple[pa.Array, list[int]]:
     """Fit each value on its own: the slow way, for columns with a bad or a rare value."""
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        fitting, values = _fit_text, values.to_pylist()
-    else:
-        fitting = _fit_object
+    fitting = _fit_text if isinstance(values, pa.Array) else _fit_object
     fitted: list[Any] = []
     misfits: list[int] = []
-    for position, value in enumerate(values):
+    for position, item in enumerate(values):
         try:
+            value = item.as_py() if isinstance(item, pa.Scalar) else item
             fitted.append(None if value is None else fitting(value, column_type))
-        except (Misfit, ValueError, OverflowError, pa.ArrowException, msgspec.MsgspecError):
+        except _UNFIT:
             fitted.append(None)
             misfits.append(position)
     kind = {ColumnType.TIMESTAMPTZ: _TIMESTAMP, ColumnType.DATE: pa.date32()}
@@ -254,16 +236,16 @@ def _fit_object(value: object, column_type: ColumnType) -> object:
     if column_type is ColumnType.NUMERIC and isinstance(value, bool):
         raise Misfit
     if column_type is ColumnType.JSONB:
-        return _json_text(_encoder.encode(value).decode())
+        return json_text(_encoder.encode(value).decode())
     return _fit_text(value, column_type)
 
 
 def _fit_text(value: object, column_type: ColumnType) -> object:
     """Fit a value that is text, or has an obvious text."""
     if column_type is ColumnType.TIMESTAMPTZ:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(_string(value))
+        moment = value if isinstance(value, datetime) else _moment(_string(value))
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    text = _string(value)
+    text = _whole(value) if column_type is ColumnType.BIGINT else _string(value)
     text.encode()
     array = _CHECKED[column_type](pa.array([text], pa.string()))
     return (
@@ -271,25 +253,34 @@ def _fit_text(value: object, column_type: ColumnType) -> object:
     )
 
 
+def _moment(text: str) -> datetime:
+    """Read a time as ISO 8601 writes it; Python alone reads 1712121212345 as a day of 1712."""
+    if not _DAY_FIRST.match(text):
+        raise Misfit
+    return datetime.fromisoformat(text)
+
+
+def _whole(value: object) -> str:
+    """Write a whole number without a fraction: 1735689600.0 is one."""
+    if isinstance(value, float | Decimal):
+        number = Decimal(value)
+        if not abs(number) < _TOO_BIG:  # before it is written out: 1e999999 has a million digits
+            raise Misfit
+        value = f"{number:f}"
+    text = _string(value)
+    whole = _WHOLE_NUMBER.fullmatch(text)
+    return whole[1] if whole else text
+
+
 def _string(value: object) -> str:
     match value:
         case str():
             return value
+        case bytes():
+            return value.decode()
         case bool():
             return "true" if value else "false"
         case dict() | list():
             return _encoder.encode(value).decode()
         case _:
             return str(value)
-
-
-def _json_text(text: str) -> str:
-    if _ESCAPED_TROUBLE.search(text):
-        # Decoding pairs the surrogates up; what is left alone, or NUL, cannot be stored.
-        decoded = json.dumps(json.loads(text), ensure_ascii=False)
-        if "\\u0000" in decoded.replace("\\\\", ""):
-            raise Misfit
-        decoded.encode()
-    else:
-        msgspec.json.decode(text)
-    return text

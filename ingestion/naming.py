@@ -10,6 +10,8 @@ LONGEST = 63
 
 META_COLUMNS = frozenset(
     {"_source_updated_at", "_loaded_at", "_run_id", "_deleted_at", "_row_hash"}
+    # These two are in no table; staging and merge add them to the columns of the source.
+    | {"_arrival", "_row_id"}
 )
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

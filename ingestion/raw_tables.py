@@ -1,25 +1,30 @@
-"""Raw tables in PostgreSQL: created from a stream's declaration, grown as fields appear.
-
-The source's own name of each column is kept in the column's comment, which is also how the next
-run knows which field belongs to which column.
-"""
+"""Raw tables in PostgreSQL: created from a stream's declaration, grown as fields appear."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import psycopg
 from psycopg import sql
 
-from crmhouse.errors import RunFailedError
-from ingestion.naming import META_COLUMNS, distinct, snake_case
-from ingestion.streams import WIDENS_TO, Column, ColumnType
+from crmhouse.errors import (
+    ConfigurationError,
+    PermissionMissingError,
+    RunFailedError,
+    WarehouseError,
+)
+from ingestion.catalogue import read_table, views_over
+from ingestion.naming import META_COLUMNS, distinct
+from ingestion.streams import WIDENS_TO, Column, ColumnType, are_related
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from uuid import UUID
 
     from psycopg import Connection
 
+    from ingestion.catalogue import Present
     from ingestion.streams import Stream
 
 _META_OF_ALL = (
@@ -29,7 +34,7 @@ _META_OF_ALL = (
     ("_deleted_at", "timestamptz", "When the source deleted the record; the row stays."),
 )
 _DBT_VIEWS = frozenset({"staging", "intermediate"})
-_STALE_SHARE = 0.1
+_ASKED = "the configuration asks for"
 _ROW_HASH = ("_row_hash", "bigint not null", "Digest of the row: this source has no versions.")
 
 
@@ -64,12 +69,18 @@ class RawTable:
         """Return the text whose hash is the table's advisory lock."""
         return f"{self.schema}.{self.stream.name}"
 
+    def field_of(self, name: str, arrived: Iterable[str]) -> str:
+        """Return the field of a column, which may be one of those that arrived just now."""
+        known = (field for field, column in self.columns.items() if column.name == name)
+        new = (field for field in arrived if self.stream.column_name(field) == name)
+        return next(known, None) or next(new, name)
+
     def want(self, source_field: str, column_type: ColumnType) -> Column:
         """Return the column for a field, noting a new column or a wider type for `evolve`."""
         known = self.columns.get(source_field)
         if known is None:
             taken = {column.name for column in self.columns.values()} | META_COLUMNS
-            name = distinct(snake_case(source_field), taken, source_field)
+            name = distinct(self.stream.column_name(source_field), taken, source_field)
             column = Column(source_field, column_type, name)
         elif WIDENS_TO.get(known.type) is column_type:
             column = Column(source_field, column_type, known.name)
@@ -87,36 +98,91 @@ def prepare(connection: Connection, source: str, stream: Stream, run_id: UUID) -
         source: the configured source's name.
         stream: the declaration.
         run_id: the run, for `ops.schema_changes`.
+
+    Raises:
+        ConfigurationError: the table was made from another declaration; says how to start anew.
     """
-    table = RawTable(source, stream, _read(connection, source, stream))
+    table = RawTable(source, stream, {})
+    present = read_table(connection, table.schema, stream.name)
+    if present:
+        table.columns.update(present.columns)
+        _refuse_changed_declaration(table, present)
     for column in stream.columns:
-        if column.field not in table.columns:
+        known = table.columns.get(column.field)
+        if known is None or WIDENS_TO.get(known.type) is column.type:
             table.columns[column.field] = table.wanted[column.field] = column
-    if table.wanted and (stream.columns or _exists(connection, table)):
+    if table.wanted:
         with connection.transaction():
             evolve(connection, table, run_id)
     return table
 
 
+def _refuse_changed_declaration(table: RawTable, present: Present) -> None:
+    stream = table.stream
+    if differences := "; ".join(_differences(stream, present)):
+        raise ConfigurationError(
+            f"{table.schema}.{stream.name} was made from another declaration: {differences}. "
+            "Put the declaration back, or load the stream anew: drop table "
+            f"{table.identifier.as_string()} cascade, remove the rows with source = "
+            f"'{table.source}' and stream = '{stream.name}' from ops.stream_state, then sync."
+        )
+
+
+def _differences(stream: Stream, present: Present) -> Iterator[str]:
+    """Say what a table has and what the declaration asks for, where these cannot be reconciled."""
+    if present.key != frozenset(stream.key):
+        asked = ", ".join(stream.key)
+        yield f"its key is {', '.join(sorted(present.key)) or 'missing'}, {_ASKED} {asked}"
+    if present.has_hash is not (stream.version is None):
+        has = "no version" if present.has_hash else "a version"
+        yield f"its rows have {has}, {_ASKED} {stream.version or 'none'}"
+    holds = {column.name: column for column in present.columns.values()}
+    for column in stream.columns:
+        known = present.columns.get(column.field)
+        if known is None and column.name in holds:
+            yield (
+                f"column {column.name} holds the field {holds[column.name].field}, "
+                f"{_ASKED} {column.field}"
+            )
+        elif known and known.name != column.name:
+            yield f"the field {column.field} is in column {known.name}, {_ASKED} {column.name}"
+        elif known and not _suits(stream, known, column):
+            yield f"column {column.name} is {known.type.value}, {_ASKED} {column.type.value}"
+
+
+def _suits(stream: Stream, known: Column, declared: Column) -> bool:
+    if known.name in stream.watermark:  # a time can be told from the declared type only
+        return declared.type in {known.type, WIDENS_TO.get(known.type)}
+    return are_related(known.type, declared.type)
+
+
 def evolve(connection: Connection, table: RawTable, run_id: UUID) -> None:
     """Create, add or widen what `table` wants, inside the caller's transaction.
 
-    Other runs that evolve the table wait; what they did meanwhile is kept.
+    Other runs that evolve the table wait. What they did meanwhile is kept: where they gave a field
+    a wider type, `table` takes it over.
+
+    Raises:
+        WarehouseError: meanwhile another run made a column that the rows at hand do not fit.
     """
     connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table.lock_key])
-    present = _read(connection, table.source, table.stream)
+    present = read_table(connection, table.schema, table.stream.name)
     changes: list[tuple[str, str | None, Column]] = []
-    if not _exists(connection, table):
+    if present is None:
         _create(connection, table)
         changes.extend(("created", None, column) for column in table.columns.values())
     else:
         for source_field, column in table.wanted.items():
-            if source_field not in present:
+            known = present.columns.get(source_field)
+            _refuse_what_another_run_made(table, present, column)
+            if known is None:
                 _add(connection, table, column)
                 changes.append(("added", None, column))
-            elif present[source_field].type is not column.type:
+            elif WIDENS_TO.get(known.type) is column.type:
                 _widen(connection, table, column)
-                changes.append(("widened", present[source_field].type.value, column))
+                changes.append(("widened", known.type.value, column))
+            else:
+                table.columns[source_field] = known
     for change, old_type, column in changes:
         connection.execute(
             "insert into ops.schema_changes "
@@ -127,56 +193,42 @@ def evolve(connection: Connection, table: RawTable, run_id: UUID) -> None:
     table.wanted.clear()
 
 
-def refresh_statistics(connection: Connection, table: RawTable, changed: int) -> None:
-    """Analyse the table when a tenth of its rows changed, inside the caller's transaction.
-
-    dbt queries it at once, before autovacuum would have looked; without statistics PostgreSQL
-    joins thousands of rows in nested loops.
-    """
-    row = connection.execute(
-        "select reltuples from pg_class where oid = to_regclass(%s)",
-        [table.identifier.as_string(connection)],
-    ).fetchone()
-    if row and changed > _STALE_SHARE * max(row[0], 0):
-        connection.execute(sql.SQL("analyze {}").format(table.identifier))
-
-
-def _exists(connection: Connection, table: RawTable) -> bool:
-    found = connection.execute(
-        "select to_regclass(%s)", [table.identifier.as_string(connection)]
-    ).fetchone()
-    return found is not None and found[0] is not None
+def _refuse_what_another_run_made(table: RawTable, present: Present, column: Column) -> None:
+    """Raise unless the table can have the column, has it, or has it with a wider type."""
+    known = present.columns.get(column.field)
+    if known is None:
+        suits = column.name not in {other.name for other in present.columns.values()}
+    else:
+        suits = known.name == column.name and are_related(known.type, column.type)
+    if not suits:
+        made = f"{known.name} {known.type.value}" if known else f"{column.name} for another field"
+        raise WarehouseError(
+            f"{table.schema}.{table.stream.name}: meanwhile another run made the column {made}; "
+            f"this one needs {column.name} {column.type.value} for {column.field}. Nothing of the "
+            "slice was landed: sync again, it then takes the column as it is."
+        )
 
 
-def _read(connection: Connection, source: str, stream: Stream) -> dict[str, Column]:
-    """Read the table's columns from the catalogue; empty when there is no table."""
-    rows = connection.execute(
-        """
-        select
-            attribute.attname,
-            format_type(attribute.atttypid, null),
-            coalesce(col_description(attribute.attrelid, attribute.attnum), attribute.attname)
-        from pg_attribute as attribute
-        inner join pg_class as class on class.oid = attribute.attrelid
-        inner join pg_namespace as namespace on namespace.oid = class.relnamespace
-        where namespace.nspname = %s and class.relname = %s
-            and attribute.attnum > 0 and not attribute.attisdropped
-        order by attribute.attnum
-        """,
-        [f"raw_{source}", stream.name],
-    ).fetchall()
-    return {
-        source_field: Column(source_field, ColumnType(type_name), name)
-        for name, type_name, source_field in rows
-        if name not in META_COLUMNS
-    }
+def _create_schema(connection: Connection, schema: str) -> None:
+    """Create the schema where it is missing; `if not exists` alone demands the right even then."""
+    if connection.execute("select to_regnamespace(quote_ident(%s))", [schema]).fetchone() != (
+        None,
+    ):
+        return
+    try:
+        statement = sql.SQL("create schema if not exists {}")
+        connection.execute(statement.format(sql.Identifier(schema)))
+    except psycopg.errors.InsufficientPrivilege:
+        database, role = connection.info.dbname, connection.info.user
+        raise PermissionMissingError(
+            f'The role "{role}" may not create the schema {schema}. Run, as the owner of the '
+            f'database: grant create on database "{database}" to "{role}"; then sync again.'
+        ) from None
 
 
 def _create(connection: Connection, table: RawTable) -> None:
     stream = table.stream
-    connection.execute(
-        sql.SQL("create schema if not exists {}").format(sql.Identifier(table.schema))
-    )
+    _create_schema(connection, table.schema)
     meta = [*_META_OF_ALL, *([] if stream.version else [_ROW_HASH])]
     definitions = [
         *(_definition(column) for column in table.columns.values()),
@@ -205,7 +257,7 @@ def _widen(connection: Connection, table: RawTable, column: Column) -> None:
     Raises:
         RunFailedError: somebody else's view hangs on the table.
     """
-    views = _views_over(connection, table)
+    views = views_over(connection, table.identifier)
     if foreign := sorted(f"{schema}.{name}" for schema, name in views if schema not in _DBT_VIEWS):
         raise RunFailedError(
             f"{table.schema}.{table.stream.name}: column {column.name} must be widened to "
@@ -221,31 +273,6 @@ def _widen(connection: Connection, table: RawTable, column: Column) -> None:
             table.identifier, sql.Identifier(column.name)
         )
     )
-
-
-def _views_over(connection: Connection, table: RawTable) -> list[tuple[str, str]]:
-    """Return schema and name of every view that reads the table, directly or through another."""
-    return connection.execute(
-        """
-        with recursive readers (oid) as (
-            select to_regclass(%s)::oid
-            union
-            select rewrite.ev_class
-            from readers
-            inner join pg_depend as dependency
-                on dependency.refobjid = readers.oid
-                and dependency.refclassid = 'pg_class'::regclass
-                and dependency.classid = 'pg_rewrite'::regclass
-            inner join pg_rewrite as rewrite on rewrite.oid = dependency.objid
-        )
-        select namespace.nspname, class.relname
-        from readers
-        inner join pg_class as class using (oid)
-        inner join pg_namespace as namespace on namespace.oid = class.relnamespace
-        where class.relkind in ('v', 'm')
-        """,
-        [table.identifier.as_string(connection)],
-    ).fetchall()
 
 
 def _definition(column: Column) -> sql.Composed:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from uuid import UUID
 
     from psycopg import Connection
@@ -106,6 +106,18 @@ def save_checkpoint(
             run.run_id if run.changed else None,
         ],
     )  # fmt: skip
+
+
+def forget(connection: Connection, run: SliceRun, slices: Collection[str]) -> None:
+    """Empty the checkpoints of slices that must be read again, inside the caller's transaction.
+
+    Their rows stay, and so does what is known of their last change.
+    """
+    connection.execute(
+        "update ops.stream_state set checkpoint = '{}' "
+        "where source = %s and stream = %s and slice = any(%s)",
+        [run.source, run.stream, list(slices)],
+    )
 
 
 def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) -> None:

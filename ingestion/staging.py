@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 from psycopg import sql
 
-from ingestion import conform
+from crmhouse.errors import SourceRefusedError
 from ingestion.batches import Batch, Reject
-from ingestion.streams import WIDENS_TO
+from ingestion.catalogue import filled_columns
+from ingestion.fitting import fit_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,25 +22,45 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from crmhouse.rules import RowRule
-    from ingestion.batches import Values
+    from ingestion.fitting import Misfits
     from ingestion.raw_tables import RawTable
     from ingestion.streams import Column
+
+logger = logging.getLogger(__name__)
 
 STAGED = sql.Identifier("pg_temp", "staged")
 REJECTED = sql.Identifier("pg_temp", "rejected")
 
 _COPY_BYTES = 1 << 20
+_NAMES_SHOWN = 30
+_REASONS_SHOWN = 5
 _LINES = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
 
 
 @dataclass
 class Staging:
-    """A connection's private staging tables, and what has been put into them."""
+    """A connection's private staging tables, and what has been put into them.
+
+    Attributes:
+        connection: the tables vanish with it.
+        table: the raw table that the rows will be merged into.
+        place: source, stream and slice, for messages.
+        extracted: records that arrived, the rejected ones among them.
+        records: those of them that could be read.
+        rejected: records in `rejected`.
+        fields: the source's fields that the slice has, in their order.
+        whole: whether it has them in every record.
+        staged: columns of `staged`, by name.
+    """
 
     connection: Connection
     table: RawTable
+    place: str
     extracted: int = 0
+    records: int = 0
     rejected: int = 0
+    fields: dict[str, None] = field(default_factory=dict)
+    whole: bool = False
     staged: dict[str, Column] = field(default_factory=dict)
 
     def create(self) -> None:
@@ -50,8 +72,17 @@ class Staging:
         self.connection.execute("create temporary table staged ()")
 
     def add(self, batch: Batch) -> None:
-        """Stage a batch: what fits goes to `staged`, what does not to `rejected`."""
-        arrays, misfits = self._fit(batch)
+        """Stage a batch: what fits goes to `staged`, what does not to `rejected`.
+
+        Raises:
+            SourceRefusedError: the file has no column for the key or the version.
+        """
+        self.fields |= dict.fromkeys(batch.fields)
+        self.records += batch.rows
+        self.whole |= batch.whole
+        if batch.whole:
+            self._require_columns()
+        arrays, misfits = fit_batch(self.table, batch)
         rejects = [*batch.rejects, *self._explain(batch, misfits)]
         self.extracted += batch.rows + len(batch.rejects)
         self.rejected += len(rejects)
@@ -64,35 +95,49 @@ class Staging:
         self.complete()
         self._copy(list(arrays), rows)
 
-    def _fit(self, batch: Batch) -> tuple[dict[str, pa.Array], dict[int, tuple[str, str]]]:
-        """Fit every field; return the columns by name, and each misfit's reason and detail."""
-        arrays: dict[str, pa.Array] = {}
-        misfits: dict[int, tuple[str, str]] = {}
-        for source_field, values in batch.fields.items():
-            known = self.table.columns.get(source_field)
-            if known is not None and not _wider(known, values):
-                column = known
-            elif (kind := conform.infer(values)) is not None:
-                column = self.table.want(source_field, kind)
-            else:
-                continue
-            arrays[column.name], bad = conform.fit(values, column.type)
-            for position in bad:
-                misfits.setdefault(
-                    position,
-                    (
-                        "value_does_not_fit",
-                        f"field {source_field}: the value is not a valid {column.type.value}",
-                    ),
-                )
-        for name in self.table.stream.key:
-            for position in _missing(arrays.get(name), batch.rows):
-                misfits.setdefault(
-                    position, ("missing_key", f"key column {name} has no value or no valid one")
-                )
-        return arrays, misfits
+    def finish(self) -> None:
+        """Look at the slice as a whole, once its last batch is staged.
 
-    def _explain(self, batch: Batch, misfits: dict[int, tuple[str, str]]) -> Iterator[Reject]:
+        Raises:
+            SourceRefusedError: no record has a field for the key or the version.
+        """
+        self._require_columns()
+        self.complete()
+        # JSON leaves a field out where it has no value; that none has one is nothing odd.
+        if self.records and self.whole and (vanished := self._vanished()):
+            logger.warning(
+                "%s: has no %s any more. What raw holds there stays as it is.",
+                self.place,
+                _some(vanished),
+            )
+
+    def _vanished(self) -> list[str]:
+        """Return the fields that the slice does not have, but that rows have values of."""
+        missing = {c.name: f for f, c in self.table.columns.items() if f not in self.fields}
+        if not missing:
+            return []
+        table = self.table
+        filled = filled_columns(self.connection, table.schema, table.stream.name, list(missing))
+        return [source_field for name, source_field in missing.items() if name in filled]
+
+    @property
+    def present(self) -> frozenset[str]:
+        """Return the names of the columns that the slice has; it says nothing of the others."""
+        columns = self.table.columns
+        return frozenset(columns[field].name for field in self.fields if field in columns)
+
+    def _require_columns(self) -> None:
+        for name in self.table.stream.required if self.records else ():
+            source_field = self.table.field_of(name, self.fields)
+            if source_field not in self.fields:
+                what = "part of the key" if name in self.table.stream.key else "the version"
+                raise SourceRefusedError(
+                    f"{self.place}: no record has the field {source_field}, which is {what}. "
+                    f"There are: {_some(list(self.fields)) or 'none'}. Nothing was landed; correct "
+                    "the file, or the name in the configuration, and sync again."
+                )
+
+    def _explain(self, batch: Batch, misfits: Misfits) -> Iterator[Reject]:
         fields = {column.name: name for name, column in self.table.columns.items()}
         for position, (reason, detail) in misfits.items():
             values = (batch.fields.get(fields.get(name, "")) for name in self.table.stream.key)
@@ -150,19 +195,19 @@ class Staging:
                 sql.SQL(
                     """
                     with violating as (
-                        select row_id
-                        from (select staged.ctid as row_id, staged.*, {deleted} as _deleted_at
+                        select _row_id
+                        from (select staged.ctid as _row_id, staged.*, {deleted} as _deleted_at
                               from {staged} as staged) as candidate
                         where {violation}
                     ),
                     moved as (
                         delete from {staged} as staged using violating
-                        where staged.ctid = violating.row_id
+                        where staged.ctid = violating._row_id
                         returning staged.*
                     )
                     insert into {rejected}
                     select concat_ws('|', {key}), {name}, {detail},
-                           jsonb_strip_nulls(to_jsonb(moved))::text
+                           jsonb_strip_nulls(to_jsonb(moved.*))::text
                     from moved
                     """
                 ).format(
@@ -177,27 +222,23 @@ class Staging:
             )
             self.rejected += moved.rowcount
 
-    def reasons(self) -> list[tuple[str, int]]:
-        """Count the rejected records by reason, most frequent first."""
-        return self.connection.execute(
-            sql.SQL("select reason, count(*) from {} group by 1 order by 2 desc, 1").format(
-                REJECTED
-            )
+    def reasons(self) -> str:
+        """Say why records were rejected, the most frequent reasons first; never with a value."""
+        counted = self.connection.execute(
+            sql.SQL(
+                "select reason, detail, count(*) from {} group by 1, 2 order by 3 desc, 1, 2"
+            ).format(REJECTED)
         ).fetchall()
+        shown = [f"{count} x {why}, {detail}" for why, detail, count in counted[:_REASONS_SHOWN]]
+        if len(counted) > _REASONS_SHOWN:
+            shown.append(f"and {len(counted) - _REASONS_SHOWN} more kinds")
+        return "; ".join(shown)
 
 
-def _wider(column: Column, values: Values) -> bool:
-    """Say whether the values need the wider type of their column."""
-    return column.type in WIDENS_TO and conform.infer(values) is WIDENS_TO[column.type]
-
-
-def _missing(array: pa.Array | None, rows: int) -> list[int]:
-    """Return the positions that have no value."""
-    if array is None:
-        return list(range(rows))
-    if not array.null_count:
-        return []
-    return [position for position, null in enumerate(array.is_null().to_pylist()) if null]
+def _some(names: Sequence[str]) -> str:
+    """List names for a message, not without end."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
 def _storable(text: str | None) -> str | None:

@@ -31,6 +31,11 @@ WIDENS_TO = MappingProxyType(
 """The only changes of type that keep every value and its meaning."""
 
 
+def are_related(one: ColumnType, other: ColumnType) -> bool:
+    """Say whether two types are the same, or one of them widens to the other."""
+    return one is other or WIDENS_TO.get(one) is other or WIDENS_TO.get(other) is one
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a raw table.
@@ -66,6 +71,7 @@ class Stream:
         deleted: boolean column that is true when the source has deleted the record.
         deleted_at: column with the time of that deletion; the version when left out or NULL.
         flatten: nested objects whose fields become columns, with the prefix of their names.
+        empty_is_null: whether the source writes an empty text where it has no value.
     """
 
     name: str
@@ -77,6 +83,7 @@ class Stream:
     deleted: str | None = None
     deleted_at: str | None = None
     flatten: Mapping[str, str] = field(default_factory=dict)
+    empty_is_null: bool = False
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -111,6 +118,23 @@ class Stream:
     def watermark(self) -> tuple[str, ...]:
         """Return the columns that say up to when the source is known."""
         return self.cursor or ((self.version,) if self.version else ())
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Return the columns without which a record cannot be landed: the key and the version."""
+        return (*self.key, *((self.version,) if self.version else ()))
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Return the columns that no value widens: what rows are found and ordered by."""
+        return frozenset((*self.required, *self.watermark))
+
+    def column_name(self, source_field: str) -> str:
+        """Return the name of the column that an undeclared field gets."""
+        for nested, prefix in self.flatten.items():
+            if source_field.startswith(f"{nested}."):
+                return snake_case(prefix + source_field.removeprefix(f"{nested}."))
+        return snake_case(source_field)
 
 
 def columns(type_of: ColumnType, *fields: str) -> tuple[Column, ...]:

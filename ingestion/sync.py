@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,10 @@ from crmhouse.errors import (
     AlreadyRunningError,
     ConfigurationError,
     CrmhouseError,
-    RunFailedError,
     SyncFailedError,
     WarehouseError,
 )
+from ingestion.faults import FAULTS, of_ours
 from ingestion.landing import land_slice
 from ingestion.raw_tables import prepare
 from ingestion.runs import SliceRun, checkpoints
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NO_SLICE = "-"
+"""Stands in `ops.sync_runs` for the slice of a failure that belongs to none."""
+
 
 def no_rules(system: str, stream: str) -> list[RowRule]:  # noqa: ARG001  # the signature of Rules
     """Divert no row to quarantine but those that cannot be landed."""
@@ -56,6 +59,7 @@ def sync_source(
     streams: Collection[str] | None = None,
     rules: Rules = no_rules,
     on_progress: Progress = no_progress,
+    patience: float = 0,
 ) -> list[SliceRun]:
     """Bring the streams of a source up to date; a stream that fails does not stop the others.
 
@@ -67,6 +71,7 @@ def sync_source(
         streams: names of the streams; all of the source's when None.
         rules: gives the row rules of a system's stream.
         on_progress: is told each slice that has landed.
+        patience: seconds to wait for another process that holds the source.
 
     Returns:
         What each slice did that had something to do.
@@ -74,13 +79,13 @@ def sync_source(
     Raises:
         SyncFailedError: some streams failed; its `runs` are what was landed all the same.
         ConfigurationError: an unknown stream.
-        AlreadyRunningError: another process syncs this source.
+        AlreadyRunningError: another process syncs this source, or builds from it.
     """
     reader = connector(settings, source)
     chosen = _chosen(source, reader, streams)
     runs: list[SliceRun] = []
     errors: dict[str, CrmhouseError] = {}
-    with _one_sync_per_source(warehouse, source.name):
+    with hold_sources(warehouse, [source.name], patience=patience):
         for stream in chosen:
             try:
                 for run in _sync_stream(
@@ -114,46 +119,59 @@ def _sync_stream(
     rules: Rules,
 ) -> Iterator[SliceRun]:
     """Land the slices of a stream that have something to do; record the one that fails."""
-    with warehouse.connect(autocommit=True) as connection:
-        prepare(connection, source.name, stream, run_id)
-        landed = checkpoints(connection, source.name, stream.name)
-    row_rules = rules(reader.system, stream.name)
-    for part in reader.slices(stream, landed):
-        started_at = datetime.now(UTC)
-        try:
+    part, started_at = NO_SLICE, datetime.now(UTC)
+    try:
+        with warehouse.connect(autocommit=True) as connection:
+            prepare(connection, source.name, stream, run_id)
+            landed = checkpoints(connection, source.name, stream.name)
+        row_rules = rules(reader.system, stream.name)
+        for slice_ in reader.slices(stream, landed):
+            part, started_at = slice_.name, datetime.now(UTC)
             yield land_slice(
                 warehouse,
                 source.name,
                 stream,
-                part,
+                slice_,
                 run_id=run_id,
                 max_quarantine_share=settings.max_quarantine_share,
                 rules=row_rules,
             )
-        except (CrmhouseError, psycopg.Error) as caught:
-            error = _of_ours(caught, f"{source.name}.{stream.name} {part.name}")
-            failed = SliceRun(
-                run_id, source.name, stream.name, part.name, "failed", started_at, error=str(error)
-            )
-            with warehouse.connect() as connection:
-                failed.record(connection)
-            raise error from caught
-
-
-def _of_ours(error: CrmhouseError | psycopg.Error, name: str) -> CrmhouseError:
-    """Turn an error of the database into one of ours; its own text may quote the data."""
-    if isinstance(error, CrmhouseError):
-        return error
-    what = f"{type(error).__name__}, SQLSTATE {error.sqlstate or 'unknown'}"
-    if isinstance(error, psycopg.OperationalError):
-        return WarehouseError(
-            f"{name}: the warehouse did not do its part ({what}). Nothing of the slice was "
-            "landed; see the server's log, then sync again."
+            part, started_at = NO_SLICE, datetime.now(UTC)
+        _end_failure(
+            warehouse,
+            SliceRun(run_id, source.name, stream.name, NO_SLICE, "succeeded", started_at),
         )
-    return RunFailedError(
-        f"{name}: the warehouse refused the rows ({what}). Nothing of the slice was landed; "
-        "the server's log has the details."
-    )
+    except FAULTS as caught:
+        error = of_ours(caught, f"{source.name}.{stream.name} {part}")
+        failed = SliceRun(
+            run_id, source.name, stream.name, part, "failed", started_at, error=str(error)
+        )
+        _record(warehouse, failed)
+        raise error from None  # a chain would carry the database's own text, which quotes rows
+
+
+def _end_failure(warehouse: Warehouse, clean: SliceRun) -> None:
+    """Record a sync that found nothing wrong where the last record of its stream is a failure.
+
+    A bad file that was taken away leaves no slice that could say so.
+    """
+    with warehouse.connect() as connection:
+        last = connection.execute(
+            "select status from ops.sync_runs where source = %s and stream = %s "
+            "order by started_at desc limit 1",
+            [clean.source, clean.stream],
+        ).fetchone()
+        if last == ("failed",):
+            clean.record(connection)
+
+
+def _record(warehouse: Warehouse, failed: SliceRun) -> None:
+    """Write the record of a failure, unless it is the warehouse that has failed."""
+    try:
+        with warehouse.connect() as connection:
+            failed.record(connection)
+    except (WarehouseError, psycopg.Error) as error:
+        logger.warning("The failure cannot be recorded in ops.sync_runs: %s", type(error).__name__)
 
 
 def _chosen(source: SourceConfig, reader: Connector, names: Collection[str] | None) -> list[Stream]:
@@ -169,19 +187,44 @@ def _chosen(source: SourceConfig, reader: Connector, names: Collection[str] | No
 
 
 @contextmanager
-def _one_sync_per_source(warehouse: Warehouse, source: str) -> Iterator[None]:
-    """Hold the source for this process; PostgreSQL lets go of it when the process dies."""
+def hold_sources(
+    warehouse: Warehouse, sources: Collection[str], *, patience: float = 0
+) -> Iterator[None]:
+    """Let no other process sync these sources while the block runs.
+
+    PostgreSQL lets go of them when this process dies.
+
+    Args:
+        warehouse: where they land.
+        sources: names of configured sources.
+        patience: seconds to wait for a process that holds one of them.
+
+    Raises:
+        AlreadyRunningError: another process still holds one.
+    """
     with warehouse.connect(autocommit=True) as connection:
-        row = connection.execute(
-            "select pg_try_advisory_lock(hashtextextended(%s, 0))", [f"sync {source}"]
-        ).fetchone()
-        if not (row and row[0]):
-            raise AlreadyRunningError(
-                f"Another process is syncing {source} at this moment. Wait for it to end."
-            )
+        for source in sorted(sources):  # one order for all, so that nobody waits in a circle
+            if not _lock(connection, source, seconds=0):
+                logger.info("%s is held by another process: waiting up to %.0f s", source, patience)
+                if not _lock(connection, source, seconds=patience):
+                    raise AlreadyRunningError(
+                        f"Another process is syncing {source}, or builds the marts from it, at "
+                        "this moment. Wait for it to end."
+                    )
         try:
             yield
         finally:
-            # Closing alone would free it too, but only when the server has noticed.
-            if not connection.broken:
+            # Closing alone would free them too, but only when the server has noticed. Where the
+            # connection is lost the locks are too, and what has landed has landed.
+            with suppress(psycopg.OperationalError):
                 connection.execute("select pg_advisory_unlock_all()")
+
+
+def _lock(connection: psycopg.Connection, source: str, *, seconds: float) -> bool:
+    milliseconds = max(1, round(seconds * 1000))  # 0 would wait for ever
+    connection.execute("select set_config('lock_timeout', %s, false)", [str(milliseconds)])
+    try:
+        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [f"sync {source}"])
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True

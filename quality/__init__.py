@@ -4,8 +4,16 @@ The rules stand in `quality/rules/`; docs/quality.md explains them.
 """
 
 from quality.catalogue import Boundary, row_rules
-from quality.gate import run_gate
+from quality.gate import require_known, run_gate
 from quality.page import write_page
 from quality.report import GateReport, GateResult
 
-__all__ = ["Boundary", "GateReport", "GateResult", "row_rules", "run_gate", "write_page"]
+__all__ = [
+    "Boundary",
+    "GateReport",
+    "GateResult",
+    "require_known",
+    "row_rules",
+    "run_gate",
+    "write_page",
+]

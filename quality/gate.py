@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, get_args
 
+from crmhouse.errors import ConfigurationError
 from quality import results
+from quality.catalogue import Boundary
 from quality.checking import check, plan_of
 from quality.gx import open_session
 from quality.report import GateReport
@@ -15,11 +18,9 @@ from quality.targets import targets
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
     from uuid import UUID
 
     from crmhouse.warehouse import Warehouse
-    from quality.catalogue import Boundary
     from quality.report import GateResult
     from quality.targets import Sources, Streams
 
@@ -81,6 +82,31 @@ def run_gate(
     results.save(warehouse, report)
     _log(report)
     return report
+
+
+def require_known(accept: Collection[str], *, sources: Sources) -> None:
+    """Refuse a result to accept that no gate has, so that a slip does not accept nothing silently.
+
+    Args:
+        accept: results as `<suite>/<expectation>`.
+        sources: kind of system to the names of its configured sources.
+
+    Raises:
+        ConfigurationError: names those that no gate has.
+    """
+    known = {
+        f"{target.name}/{rule.id}"
+        for boundary in get_args(Boundary)
+        for target in targets(
+            boundary, sources=sources, streams={}, schema_of_marts="", as_of=datetime.now(UTC)
+        )
+        for rule in target.rules
+    }
+    if unknown := sorted(set(accept) - known):
+        raise ConfigurationError(
+            f"No gate has the expectation {', '.join(unknown)}. Write <suite>/<expectation> as the "
+            "error and the page of the gates do, for example shopify.orders/volume_steady."
+        )
 
 
 def _accepted(result: GateResult, accept: Collection[str]) -> GateResult:

@@ -131,11 +131,15 @@ class GateReport:
         lines = [f"The {self.boundary} gate is red: {share}. The published marts are unchanged."]
         for result in failures[:_MOST_FAILURES_TOLD]:
             lines += [
-                f"- {result.suite}, {result.expectation}: {result.finding}. {result.description}",
+                f"- {result.suite}/{result.expectation}: {result.finding}. {result.description}",
                 f"  See it: {result.rows_query}",
             ]
         if len(failures) > _MOST_FAILURES_TOLD:
             lines.append(f"- and {len(failures) - _MOST_FAILURES_TOLD} more")
         if page is not None:
             lines.append(f"All results: {page}")
+        lines.append(
+            "Repair the data, or let a result that is right pass once: crmhouse run --accept "
+            f"{failures[0].suite}/{failures[0].expectation}"
+        )
         raise GateFailedError("\n".join(lines))

@@ -31,7 +31,8 @@ _FIGURES = {
 
 def tables_of(summary: Summary) -> list[Table]:
     """Return what a run did and what the marts say after it."""
-    return [_streams(summary), _headline(summary), _gates(summary)]
+    tables = [_streams(summary), _headline(summary)]
+    return [*tables, _gates(summary)] if summary.gates else tables
 
 
 def tables_of_truth(comparisons: Sequence[Comparison], found: Recognition) -> list[Table]:
@@ -77,7 +78,7 @@ def _headline(summary: Summary) -> Table:
     known = {name: show(value) for name, value in summary.figures.items()}
     known["currency"] = summary.currency or ""
     known["mrr_month"] = known.get("mrr_month", "")[:7]
-    rows = []
+    rows = [("Run", _outcome(summary))]
     for title, text in _FIGURES.items():
         try:
             rows.append((title, text.format_map(known)))
@@ -85,6 +86,16 @@ def _headline(summary: Summary) -> Table:
             rows.append((title, "-"))
     as_of = f"{summary.as_of:%Y-%m-%d %H:%M} UTC" if summary.as_of else "-"
     return Table("In the marts", ("figure", f"as of {as_of}"), rows)
+
+
+def _outcome(summary: Summary) -> str:
+    """Say what the run did, on standard output too: a table without news looks like one with."""
+    from crmhouse.pipeline import NOTHING_NEW
+
+    said = summary.outcome or summary.status
+    if said == NOTHING_NEW:
+        said = f"{NOTHING_NEW}: no row of raw or marts changed"
+    return f"{said}; partial: a stream failed" if summary.status == "partial" else said
 
 
 def _gates(summary: Summary) -> Table:

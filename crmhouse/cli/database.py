@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crmhouse.cli.output import emit_json, format_option
 from crmhouse.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def warehouse() -> None:
 
 @warehouse.command()
 @click.option("--with-password", is_flag=True, help="Show the password, too.")
+@format_option
 @click.pass_obj
-def url(app: App, with_password: bool) -> None:
+def url(app: App, with_password: bool, form: str) -> None:
     """Print the URL of the warehouse, for other programs.
 
     The embedded server answers at it while a command runs, or after `crmhouse warehouse start`.
@@ -34,8 +36,12 @@ def url(app: App, with_password: bool) -> None:
     from crmhouse.warehouse import warehouse_of
 
     found = warehouse_of(app.settings)
-    shown = found.sqlalchemy_url().set(drivername="postgresql")
-    click.echo(shown.render_as_string(hide_password=not with_password))
+    url = found.sqlalchemy_url().set(drivername="postgresql")
+    shown = url.render_as_string(hide_password=not with_password)
+    if form == "json":
+        emit_json({"url": shown, "embedded": found.embedded})
+    else:
+        click.echo(shown)
 
 
 @warehouse.command()

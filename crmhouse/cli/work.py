@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ingestion.runs import SliceRun
 
 WAREHOUSE_VARIABLE = "CRMHOUSE_WAREHOUSE_URL"
-NOTHING_NEW = "nothing new"
 
 _EXIT_CODES = {"succeeded": DONE, "partial": PARTIAL}
 
@@ -42,7 +41,7 @@ def sync(ctx: click.Context, targets: tuple[str, ...], form: str) -> None:
     app: App = ctx.obj
     chosen = choose(app.settings, targets)
     with open_warehouse(app.settings) as warehouse, Progress() as progress:
-        runs, errors = _sync(warehouse, app.settings, chosen, progress)
+        runs, errors, failed = _sync(warehouse, app.settings, chosen, progress)
     if form == "json":
         emit_json({"streams": _by_stream(runs), "errors": errors})
     else:
@@ -53,41 +52,53 @@ def sync(ctx: click.Context, targets: tuple[str, ...], form: str) -> None:
             click.echo("Nothing new: raw tables unchanged.", err=True)
     for error in errors.values():
         click.echo(f"Error: {error}", err=True)
-    ctx.exit(DONE if not errors else FAILED if len(errors) == len(chosen) else PARTIAL)
+    ctx.exit(
+        DONE if not errors else FAILED if failed == sum(map(len, chosen.values())) else PARTIAL
+    )
 
 
-def choose(settings: Settings, targets: tuple[str, ...]) -> dict[str, set[str] | None]:
-    """Turn targets into streams by source; None means all of its streams.
+def choose(settings: Settings, targets: tuple[str, ...]) -> dict[str, list[str]]:
+    """Turn targets into the streams to sync, by source.
 
     Raises:
-        ConfigurationError: a source that is not configured, or none at all is.
+        ConfigurationError: a source or a stream that is not configured, or no source at all is.
     """
     if not settings.sources:
         raise ConfigurationError(
             "No source is configured. Add one under `sources` in crmhouse.yaml; "
             "`crmhouse init` writes one with examples."
         )
-    if not targets:
-        return {source.name: None for source in settings.sources}
-    chosen: dict[str, set[str] | None] = {}
-    for target in targets:
+    asked: dict[str, set[str]] = {}
+    for target in targets or [source.name for source in settings.sources]:
         name, _, stream = target.partition(".")
-        settings.source(name)
-        streams = chosen.setdefault(name, set() if stream else None)
-        if not stream:
-            chosen[name] = None
-        elif streams is not None:
-            streams.add(stream)
-    return chosen
+        asked.setdefault(name, set()).add(stream)
+    return {name: _streams(settings, name, streams) for name, streams in asked.items()}
+
+
+def _streams(settings: Settings, name: str, asked: set[str]) -> list[str]:
+    """Return the streams of a source that were asked for; an empty name asks for all."""
+    from ingestion.sources import connector
+
+    offered = [stream.name for stream in connector(settings, settings.source(name)).streams()]
+    if unknown := sorted(asked - {"", *offered}):
+        raise ConfigurationError(
+            f"Source {name} has no stream {', '.join(unknown)}. It has: {', '.join(offered)}. "
+            "Nothing was synced."
+        )
+    return [stream for stream in offered if asked & {"", stream}]
 
 
 def _sync(
     warehouse: Warehouse,
     settings: Settings,
-    chosen: dict[str, set[str] | None],
+    chosen: dict[str, list[str]],
     progress: Progress,
-) -> tuple[list[SliceRun], dict[str, str]]:
-    """Sync one source after the other; a source that fails does not stop the others."""
+) -> tuple[list[SliceRun], dict[str, str], int]:
+    """Sync one source after the other; a source that fails does not stop the others.
+
+    Returns:
+        What each slice did, the error by source, and the number of streams that failed.
+    """
     from uuid import uuid4
 
     from ingestion.runs import SliceRun
@@ -97,6 +108,7 @@ def _sync(
     run_id = uuid4()
     runs: list[SliceRun] = []
     errors: dict[str, str] = {}
+    failed = 0
     for number, (name, streams) in enumerate(chosen.items()):
         progress.tell(f"syncing {name}", number / len(chosen))
         try:
@@ -114,9 +126,11 @@ def _sync(
         except SyncFailedError as error:
             runs += [run for run in error.runs if isinstance(run, SliceRun)]
             errors[name] = str(error)
+            failed += len(error.causes)
         except CrmhouseError as error:
             errors[name] = str(error)
-    return runs, errors
+            failed += len(streams)
+    return runs, errors, failed
 
 
 def _by_stream(runs: list[SliceRun]) -> list[dict[str, Any]]:
@@ -133,9 +147,15 @@ def _by_stream(runs: list[SliceRun]) -> list[dict[str, Any]]:
 
 @click.command()
 @click.option("--force", is_flag=True, help="Build the marts again even when nothing is new.")
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="SUITE/EXPECTATION",
+    help="Let this result of a gate pass as a warning, this once. May be given several times.",
+)
 @format_option
 @click.pass_context
-def run(ctx: click.Context, force: bool, form: str) -> None:
+def run(ctx: click.Context, force: bool, accept: tuple[str, ...], form: str) -> None:
     """Do everything in order: sync, check, resolve identities, build, check, publish.
 
     Runs the Prefect flow in this process; PREFECT_API_URL lets a server watch it.
@@ -145,7 +165,7 @@ def run(ctx: click.Context, force: bool, form: str) -> None:
 
     app: App = ctx.obj
     with open_warehouse(app.settings) as warehouse:
-        result = _refresh(app.settings, force=force)
+        result = _refresh(app.settings, force=force, accept=accept)
         summary = read_summary(warehouse, result.run_id)
     if form == "json":
         emit_json(summary)
@@ -224,20 +244,20 @@ def _run_batch(
     return settings, summary, result, comparisons, found
 
 
-def _refresh(settings: Settings, *, force: bool = False) -> RefreshResult:
+def _refresh(
+    settings: Settings, *, force: bool = False, accept: tuple[str, ...] = ()
+) -> RefreshResult:
     from crmhouse.cli.progress import Progress
     from flows.local import run_refresh
 
     with Progress() as progress:
-        return run_refresh(settings, force=force, tell=progress.tell)
+        return run_refresh(settings, force=force, accept=accept, tell=progress.tell)
 
 
 def _close(summary: Summary, result: RefreshResult, *more: Table) -> None:
     from crmhouse.cli.closing import tables_of
 
     emit_tables(*tables_of(summary), *more)
-    if summary.outcome == NOTHING_NEW:
-        _say("Nothing new: raw and marts unchanged.")
     for failure in result.failures:
         _say(f"{failure.source}.{failure.stream} failed: {failure.message}")
     if result.gate_page:

@@ -16,6 +16,21 @@
 {%- endmacro %}
 
 
+{#- The currency of a source's amounts that name none, from the variable source_currencies. -#}
+{% macro currency_of_source(source) -%}
+    {%- set currencies = var('source_currencies', {}) or {} -%}
+    {%- if currencies -%}
+        case {{ source }}
+            {%- for name in currencies %}
+            when '{{ name }}' then '{{ currencies[name] }}'
+            {%- endfor %}
+        end
+    {%- else -%}
+        null::text
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Minor units (cents) as an exact amount in major units: multiplied, a division adds digits. -#}
 {% macro minor_to_major(amount, currency) -%}
     ({{ amount }} * case

@@ -111,6 +111,41 @@
 {%- endmacro %}
 
 
+{#-
+    One row per source and stream that was ever synced: how many rows its raw table holds. Streams of
+    files are named by the user, so the tables are looked up, not listed.
+-#}
+{% macro landed_rows() -%}
+    {%- set found = [] -%}
+    {%- if execute -%}
+        {%- set synced = run_query(
+            "select distinct source, stream from " ~ source('ops', 'sync_runs')
+            ~ " order by source, stream"
+        ) -%}
+        {%- for row in synced.rows -%}
+            {%- set relation = landed_relation('raw_' ~ row['source'], row['stream']) -%}
+            {%- if relation -%}
+                {%- do found.append((row['source'], row['stream'], relation)) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- for source_name, stream, relation in found %}
+    select
+        '{{ source_name }}' as source,
+        '{{ stream }}' as stream,
+        count(*) as records
+    from {{ relation }}
+    {{ 'union all' if not loop.last }}
+    {%- else -%}
+        {{ typed_empty_select([
+            {'name': 'source', 'data_type': 'text'},
+            {'name': 'stream', 'data_type': 'text'},
+            {'name': 'records', 'data_type': 'bigint'},
+        ]) }}
+    {%- endfor -%}
+{%- endmacro %}
+
+
 {#- One row (source, stream) per configured source and stream that the reconciliation knows. -#}
 {% macro configured_streams() -%}
     {%- set rows = [] -%}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,94 +21,249 @@ if TYPE_CHECKING:
 
     from ingestion.streams import Stream
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BYTES_PER_ROW = 256
 _SMALLEST_BLOCK = 1 << 20
 _LARGEST_BLOCK = 64 << 20
+_LARGEST_RECORD = 256 << 20
+_LARGEST_HEADER = 1 << 20
+_RAGGED_BYTES = 64 << 20
+_REJECT_BYTES = 256
+_TAIL = 1 << 10
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to read a file. Arrow cannot go on after an error: another way starts the file again.
+
+    Attributes:
+        block: bytes that Arrow looks at together; no record may be longer.
+        encoding: `latin1` takes any bytes. Arrow cannot skip a ragged line that is not UTF-8.
+    """
+
+    block: int
+    encoding: str = "utf-8"
+
+    def after(self, error: ValueError) -> _Way | None:
+        """Return the way that gets past an error; None when there is none."""
+        if isinstance(error, UnicodeDecodeError):
+            return replace(self, encoding="latin1")
+        if "straddling" in str(error) and self.block < _LARGEST_RECORD:
+            return replace(self, block=min(self.block * 8, _LARGEST_RECORD))
+        return None
+
+    def original(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return records with the bytes that the file has."""
+        if self.encoding == "utf-8":
+            return rows
+        columns = [
+            pa.array([None if v is None else self.bytes_of(v.decode()) for v in column.to_pylist()])
+            if any(not v.isascii() for v in column.to_pylist() if v)
+            else column
+            for column in rows.columns
+        ]
+        return pa.record_batch(columns, schema=rows.schema)
+
+    def bytes_of(self, text: str) -> bytes:
+        """Return the bytes of the file that were read as this text."""
+        return text.encode(self.encoding)
+
+
+class _Utf8:
+    """A file that raises UnicodeDecodeError as soon as it is not UTF-8."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_cut = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as the file does."""
+        block = self._file.read(size)
+        if self._is_cut or not block.isascii():
+            self._decoder.decode(block, final=not block)
+            self._is_cut = bool(self._decoder.getstate()[0])
+        return block
+
+
+@dataclass
+class _Progress:
+    """What has been handed out of a file; it is passed over when the file is started again.
+
+    Attributes:
+        rows: records of the right width.
+        ragged: lines of another width.
+        waiting: ragged lines that are not handed out yet.
+        size: the bytes that these take.
+        last: the last field of the last record.
+    """
+
+    rows: int = 0
+    ragged: int = 0
+    waiting: list[Reject] = field(default_factory=list)
+    size: int = 0
+    last: bytes | None = None
+
+    def hand_out_ragged(self) -> tuple[Reject, ...]:
+        """Return the ragged lines that wait."""
+        handed = tuple(self.waiting)
+        self.ragged += len(handed)
+        self.start_again()
+        return handed
+
+    def start_again(self) -> None:
+        """Forget what was not handed out."""
+        self.waiting, self.size = [], 0
 
 
 def read_csv(file: BinaryIO, stream: Stream, batch_rows: int) -> Iterator[Batch]:
     """Read comma-separated records below a header line, in UTF-8 (with or without a mark).
 
-    An empty field is NULL; a quoted empty field (`""`) is the empty string. A line with too many
-    or too few fields, and a record that is not UTF-8, becomes a reject.
+    An empty field is NULL. A quoted empty field (`""`) is the empty string, or NULL too where the
+    stream says so. A line with too many or too few fields, and a record that is not UTF-8, becomes
+    a reject.
 
     Raises:
-        SourceRefusedError: the file has no usable header, or a quote is never closed.
+        SourceRefusedError: the file has no usable header, a quote is never closed, a record is
+            longer than 256 MB, or too many lines in a row are of another width than the header.
     """
-    ragged: list[Reject] = []
-
-    def keep_ragged(row: arrow_csv.InvalidRow) -> str:
-        detail = f"the line has {row.actual_columns} fields, the header {row.expected_columns}"
-        ragged.append(Reject(None, "ragged_row", detail, row.text))
-        return "skip"
-
-    header, rest = _header(file, stream)
+    header = _header(file, stream)
     if not header:
         return
+    start, done = file.tell(), _Progress()
     block = min(max(batch_rows * _BYTES_PER_ROW, _SMALLEST_BLOCK), _LARGEST_BLOCK)
-    try:
-        reader = arrow_csv.open_csv(
-            rest,
-            read_options=arrow_csv.ReadOptions(
-                column_names=header, block_size=block, use_threads=False
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                newlines_in_values=True, invalid_row_handler=keep_ragged
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.binary()),
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                null_values=[""],
-            ),
-        )
-        for block_of_rows in reader:
-            for start in range(0, block_of_rows.num_rows, batch_rows):
-                yield _batch(block_of_rows.slice(start, batch_rows), ragged)
-                ragged.clear()
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" not in str(error):
-            raise SourceRefusedError(
-                f"{stream.name}: the CSV file cannot be read: {_without_values(error)}. "
-                "Nothing of it was landed; a quote that is never closed is the usual cause."
-            ) from None
-    if ragged:
-        yield Batch({}, 0, str, tuple(ragged))
+    way: _Way | None = _Way(block)
+    while way:
+        file.seek(start)
+        try:
+            for rows in _parse(file, stream, header, way, done):
+                for first in range(0, rows.num_rows, batch_rows):
+                    yield _batch(rows.slice(first, batch_rows), done.hand_out_ragged())
+            break
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+            if "Empty CSV" in str(error):
+                break
+            if done.size > _RAGGED_BYTES:
+                raise SourceRefusedError(
+                    f"{stream.name}: line after line of the CSV file has another number of fields "
+                    f"than its header, which has {len(header)}. Nothing of it was landed."
+                ) from None
+            way = way.after(error)
+            done.start_again()
+            if way is None:
+                raise SourceRefusedError(
+                    f"{stream.name}: the CSV file cannot be read: {_without_values(error)}, or a "
+                    "record is longer than 256 MB. Nothing of it was landed; a quote that is never "
+                    "closed is the usual cause."
+                ) from None
+    _refuse_open_quote(file, stream, done.last)
+    if done.waiting:
+        yield Batch({}, 0, str, done.hand_out_ragged())
 
 
-def _header(file: BinaryIO, stream: Stream) -> tuple[list[str], BinaryIO]:
-    """Read the names; return them with a file that begins after them."""
-    line = b""
-    while not line.strip():
-        line = file.readline()
-        if not line:
-            return [], file
-    while line.count(b'"') % 2 and (more := file.readline()):
+def _parse(
+    file: BinaryIO, stream: Stream, header: list[str], way: _Way, done: _Progress
+) -> Iterator[pa.RecordBatch]:
+    """Parse the file from where it stands, leaving out what is done already."""
+    seen_ragged = 0
+    to_skip = done.rows
+
+    def keep_ragged(row: arrow_csv.InvalidRow) -> str:
+        nonlocal seen_ragged
+        seen_ragged += 1
+        if seen_ragged > done.ragged + len(done.waiting):
+            detail = f"the line has {row.actual_columns} fields, the header {row.expected_columns}"
+            text = way.bytes_of(row.text).decode(errors="backslashreplace")
+            done.waiting.append(Reject(None, "ragged_row", detail, text))
+            done.size += len(text) + _REJECT_BYTES
+        # Arrow gives up no record before it has one of the right width.
+        return "skip" if done.size <= _RAGGED_BYTES else "error"
+
+    reader = arrow_csv.open_csv(
+        pa.PythonFile(_Utf8(file) if way.encoding == "utf-8" else file, mode="r"),
+        read_options=arrow_csv.ReadOptions(
+            column_names=header, block_size=way.block, encoding=way.encoding, use_threads=False
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            newlines_in_values=True, invalid_row_handler=keep_ragged
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.binary()),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=stream.empty_is_null,
+            null_values=[""],
+        ),
+    )
+    for rows in reader:
+        skipped = min(to_skip, rows.num_rows)
+        to_skip -= skipped
+        if skipped < rows.num_rows:
+            new = way.original(rows.slice(skipped))
+            yield new
+            done.rows += new.num_rows
+            done.last = new.column(new.num_columns - 1)[-1].as_py()
+
+
+def _header(file: BinaryIO, stream: Stream) -> list[str]:
+    """Read the names; the file then stands after them."""
+    line = file.readline(_LARGEST_HEADER).removeprefix(_BYTE_ORDER_MARK)
+    while line and not line.strip():
+        line = file.readline(_LARGEST_HEADER)
+    while line.count(b'"') % 2 and len(line) < _LARGEST_HEADER and (more := file.readline()):
         line += more
+    if not line:
+        return []
+    if len(line) >= _LARGEST_HEADER:
+        raise SourceRefusedError(f"{stream.name}: the header of the CSV is longer than 1 MB.")
     try:
-        text = line.decode("utf-8-sig")
+        text = line.decode()
+        names = next(csv.reader([text.rstrip("\r\n")], strict=True))
     except UnicodeDecodeError:
         raise SourceRefusedError(f"{stream.name}: the header of the CSV is not UTF-8.") from None
-    names = next(csv.reader([text.rstrip("\r\n")]))
+    except csv.Error:
+        raise SourceRefusedError(
+            f"{stream.name}: the header of the CSV cannot be read. Lines must end in LF or CRLF, "
+            "and a quote in a name must be doubled inside of a quoted name."
+        ) from None
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceRefusedError(
             f"{stream.name}: the header names {', '.join(twice)} twice. Give each column one name."
         )
-    return names, file
+    return names
 
 
-def _batch(rows: pa.RecordBatch, rejects: list[Reject]) -> Batch:
+def _refuse_open_quote(file: BinaryIO, stream: Stream, last: bytes | None) -> None:
+    """Raise when the last field reaches to the end of the file, for want of its closing quote.
+
+    Arrow takes such a field as it is, with all the records that it has swallowed.
+    """
+    if last is None or b"\n" not in last:
+        return
+    file.seek(max(0, file.seek(0, io.SEEK_END) - 2 * _TAIL))
+    end = file.read().replace(b'""', b'"')
+    if end.endswith((b'"' + last)[-_TAIL:]) and not end.rstrip().endswith(b'"'):
+        raise SourceRefusedError(
+            f"{stream.name}: a quote in the CSV file is never closed, so its end cannot be read. "
+            "Nothing of it was landed."
+        )
+
+
+def _batch(rows: pa.RecordBatch, rejects: tuple[Reject, ...]) -> Batch:
     """Turn bytes into text; a record that is not UTF-8 is rejected."""
     try:
         fields = {name: rows.column(name).cast(pa.string()) for name in rows.schema.names}
     except pa.ArrowInvalid:
         bad = _not_text(rows)
-        rejects = [*rejects, *(_not_utf8(rows, position) for position in bad)]
+        rejects = (*rejects, *(_not_utf8(rows, position) for position in bad))
         good = [position for position in range(rows.num_rows) if position not in set(bad)]
         rows = rows.take(pa.array(good, pa.int64()))
         fields = {name: rows.column(name).cast(pa.string()) for name in rows.schema.names}
-    return Batch(fields, rows.num_rows, lambda position: _payload(rows, position), tuple(rejects))
+    return Batch(
+        fields, rows.num_rows, lambda position: _payload(rows, position), rejects, whole=True
+    )
 
 
 def _not_text(rows: pa.RecordBatch) -> list[int]:
@@ -134,6 +292,6 @@ def _payload(rows: pa.RecordBatch, position: int) -> str:
     return msgspec.json.encode(record).decode()
 
 
-def _without_values(error: pa.ArrowInvalid) -> str:
+def _without_values(error: ValueError) -> str:
     """Keep the first sentence of Arrow's message: what follows may quote the data."""
     return str(error).split(":", maxsplit=2)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ingestion.streams import Stream
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BATCH_BYTES = 64 << 20
 
 # A float would change 0.1 and every amount like it; integers of any size are exact already.
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
@@ -25,10 +25,21 @@ _decoder = msgspec.json.Decoder(float_hook=Decimal)
 def read_json_lines(file: BinaryIO, stream: Stream, batch_rows: int) -> Iterator[Batch]:
     """Read records, one per line; blank lines are skipped.
 
-    A line that is not a JSON object in UTF-8 becomes a reject, whatever surrounds it.
+    A line that is not a JSON object in UTF-8 becomes a reject, whatever surrounds it. A batch ends
+    at `batch_rows` records or 64 MB of text, whichever comes first. Of a name that stands twice in
+    one object the last value counts: msgspec does not tell, and a second decoder would.
     """
-    lines = (line for line in _lines(file) if line.strip())
-    while chunk := list(islice(lines, batch_rows)):
+    chunk: list[bytes] = []
+    size = 0
+    for line in _lines(file):
+        if not line.strip():
+            continue
+        if chunk and (len(chunk) == batch_rows or size + len(line) > _BATCH_BYTES):
+            yield batch_of(chunk, stream.flatten)
+            chunk, size = [], 0
+        chunk.append(line)
+        size += len(line)
+    if chunk:
         yield batch_of(chunk, stream.flatten)
 
 
@@ -40,7 +51,7 @@ def batch_of(lines: list[bytes], flatten: Mapping[str, str]) -> Batch:
     for line in lines:
         try:
             record = _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             rejects.append(_reject("invalid_json", "the line is not valid JSON in UTF-8", line))
             continue
         if not isinstance(record, dict):

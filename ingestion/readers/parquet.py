@@ -9,13 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 
 from crmhouse.errors import SourceRefusedError
-from ingestion.batches import Batch
+from ingestion.batches import Batch, Reject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import BinaryIO
 
+    from ingestion.batches import Values
     from ingestion.streams import Stream
+
+# What Arrow raises for a value that Python has no room for, such as a time of the year 10000.
+_NO_ROOM = (ValueError, ArithmeticError, pa.ArrowException)
 
 
 def read_parquet(file: BinaryIO, stream: Stream, batch_rows: int) -> Iterator[Batch]:
@@ -35,13 +40,66 @@ def read_parquet(file: BinaryIO, stream: Stream, batch_rows: int) -> Iterator[Ba
         ) from None
 
 
-def _batch(rows: pa.RecordBatch) -> Batch:
-    def payload(position: int) -> str:
-        record = rows.slice(position, 1).to_pylist()[0]
-        return msgspec.json.encode(record, enc_hook=str).decode()
+def rows_of_parquet(path: Path) -> int | None:
+    """Return how many rows the file says it has; None where it is broken, as reading will say."""
+    try:
+        rows: int = arrow_parquet.read_metadata(path).num_rows
+    except (pa.ArrowInvalid, OSError):
+        return None
+    return rows
 
-    fields = {
+
+def _batch(rows: pa.RecordBatch) -> Batch:
+    """Take the columns as they are; a record with a nested value beyond Python is rejected."""
+    rejects: list[Reject] = []
+    try:
+        fields = _fields(rows)
+    except _NO_ROOM:
+        good = [position for position in range(rows.num_rows) if _is_readable(rows, position)]
+        rejects = [
+            Reject(
+                None, "value_does_not_fit", "a nested value is out of range", _payload(rows, bad)
+            )
+            for bad in sorted({*range(rows.num_rows)} - {*good})
+        ]
+        rows = rows.take(pa.array(good, pa.int64()))
+        fields = _fields(rows)
+    return Batch(
+        fields,
+        rows.num_rows,
+        lambda position: _payload(rows, position),
+        tuple(rejects),
+        whole=True,
+    )
+
+
+def _fields(rows: pa.RecordBatch) -> dict[str, Values]:
+    return {
         name: column.to_pylist() if pa.types.is_nested(column.type) else column
         for name, column in zip(rows.schema.names, rows.columns, strict=True)
     }
-    return Batch(fields, rows.num_rows, payload)
+
+
+def _is_readable(rows: pa.RecordBatch, position: int) -> bool:
+    try:
+        _fields(rows.slice(position, 1))
+    except _NO_ROOM:
+        return False
+    return True
+
+
+def _payload(rows: pa.RecordBatch, position: int) -> str:
+    record = {
+        name: _readable(column, position)
+        for name, column in zip(rows.schema.names, rows.columns, strict=True)
+    }
+    return msgspec.json.encode(record, enc_hook=str).decode()
+
+
+def _readable(column: pa.Array, position: int) -> object:
+    """Return a value as Python has it, or else as Arrow writes it."""
+    try:
+        value = column[position].as_py()
+        return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+    except _NO_ROOM:
+        return column.slice(position, 1).to_string(skip_new_lines=True)

@@ -79,6 +79,8 @@ def _batches(
             path
             for path in root.glob(f"batch_*/{system}/{stream.object}.*")
             if path.suffix in READERS
+            and path.stem == stream.object
+            and not path.is_dir()
             and (number := _number(path)) is not None
             and (last is None or number <= last)
         )

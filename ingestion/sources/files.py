@@ -1,8 +1,8 @@
 """Files: CSV, JSON Lines and Parquet, each file once, again when it has changed.
 
-What was landed is remembered per file (size, time, hash). In a stream without versions the record
-read last is the current one; so where a file has changed, the files that sort after it are read
-again too, in order.
+What was landed is remembered per file (size, time, hash). Of records that are equally new, or that
+have no version at all, the one read last is the current one; so where a file has changed, the files
+that sort after it are read again too, in order.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from crmhouse.errors import ConfigurationError, SourceRefusedError, SourceUnavailableError
 from ingestion.landing import Slice
 from ingestion.readers import READERS
+from ingestion.readers.parquet import rows_of_parquet
 from ingestion.streams import Column, ColumnType, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from ingestion.batches import Batch
 
@@ -45,6 +46,16 @@ class FileStreamOptions(BaseModel):
     version: str | None = Field(
         default=None, description="Column with the time of a record's last change."
     )
+
+    @field_validator("glob")
+    @classmethod
+    def _below_the_path(cls, glob: str) -> str:
+        parts = PurePath(glob).parts
+        if not parts or PurePath(glob).is_absolute() or ".." in parts:
+            raise ValueError("it must be relative, not empty, and without ..")
+        if any("**" in part and part != "**" for part in parts):
+            raise ValueError("** must stand alone between two slashes")
+        return glob
 
 
 class FilesOptions(BaseModel):
@@ -126,6 +137,7 @@ class FilesConnector:
         if not self.root.is_dir():
             raise SourceRefusedError(f"The folder {self.root} does not exist.")
         entry = next(entry for entry in self.files if entry.stream is stream)
+        current: set[str] = set()
         again = False
         for path in entry.find():
             name = path.relative_to(self.root).as_posix()
@@ -135,11 +147,15 @@ class FilesConnector:
                 )
             known = landed.get(name)
             if not again and known and _is_unchanged(path, known):
+                current.add(name)
                 continue
-            again = stream.version is None
-            yield self._slice(stream, name, path)
+            # All that was landed after this file has the last word: a sync that is cut short must
+            # leave it to be read again by the next one, even where it cannot be found just now.
+            overtakes = () if again else landed.keys() - current - {name}
+            again = True
+            yield self._slice(stream, name, path, overtakes)
 
-    def _slice(self, stream: Stream, name: str, path: Path) -> Slice:
+    def _slice(self, stream: Stream, name: str, path: Path, overtakes: Collection[str]) -> Slice:
         before = _fingerprint(path)
 
         def read() -> Iterator[Batch]:
@@ -153,7 +169,8 @@ class FilesConnector:
                 )
             return before
 
-        return Slice(name, read, checkpoint)
+        reported = rows_of_parquet(path) if path.suffix == ".parquet" else None
+        return Slice(name, read, checkpoint, reported, overtakes)
 
 
 def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> FilesConnector:
@@ -197,7 +214,8 @@ def in_natural_order(paths: Iterator[Path]) -> list[Path]:
 
 
 def _matching(root: Path, glob: str) -> Callable[[], list[Path]]:
-    return lambda: in_natural_order(path for path in root.glob(glob) if path.is_file())
+    # A link that leads nowhere is no folder: reading it fails aloud, instead of being left out.
+    return lambda: in_natural_order(path for path in root.glob(glob) if not path.is_dir())
 
 
 def _declare(source: str, name: str, options: FileStreamOptions) -> Stream:

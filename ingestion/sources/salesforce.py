@@ -21,6 +21,7 @@ def _object(name: str, stream: str, *fields: object) -> Stream:
         columns=(*_ALWAYS, *fields),  # type: ignore[arg-type]
         version="system_modstamp",
         deleted="is_deleted",
+        empty_is_null=True,
     )
 
 
@@ -58,5 +59,6 @@ STREAMS = (
         ),
         # Salesforce writes a row per change and never touches it again.
         version="created_date",
+        empty_is_null=True,
     ),
 )

@@ -45,13 +45,13 @@ STREAMS = (
         "invoices",
         *columns(TEXT, "customer", "subscription", "status", "currency"),
         *columns(BIGINT, "total", "amount_paid"),
-        *columns(ColumnType.JSONB, "status_transitions"),
+        *columns(ColumnType.JSONB, "status_transitions", "parent"),
     ),
     _object(
         "charges",
         *columns(TEXT, "customer", "invoice", "status", "currency"),
         *columns(BIGINT, "amount", "amount_refunded"),
-        *columns(BOOLEAN, "paid", "refunded"),
+        *columns(BOOLEAN, "paid", "captured", "refunded"),
         *columns(ColumnType.JSONB, "metadata"),
     ),
 )

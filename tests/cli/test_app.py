@@ -73,6 +73,21 @@ def test_the_commands_of_the_design_exist_and_each_says_what_it_does() -> None:
     assert all(command.help for command in (*main.commands.values(), *warehouse.commands.values()))
 
 
+def test_everything_that_reads_speaks_json_too() -> None:
+    warehouse = main.commands["warehouse"]
+    assert isinstance(warehouse, click.Group)
+    commands = {**main.commands, **{f"warehouse {k}": v for k, v in warehouse.commands.items()}}
+    speak = {
+        name
+        for name, command in commands.items()
+        if any("--format" in option.opts for option in command.params)
+    }
+    # These write a file, start and stop a server, or hand over to psql.
+    assert set(commands) - speak == {
+        "init", "warehouse", "warehouse start", "warehouse stop", "warehouse psql",
+    }  # fmt: skip
+
+
 def imported(*arguments: str) -> set[str]:
     script = (
         "import sys\nfrom crmhouse.cli import main\n"

@@ -72,3 +72,9 @@ def test_the_password_is_shown_only_when_asked_for(cli: Cli) -> None:
     assert cli("warehouse", "url", **secret) == "postgresql://me:***@db.example:5432/crm\n"
     shown = cli("warehouse", "url", "--with-password", **secret)
     assert shown == "postgresql://me:geheim@db.example:5432/crm\n"
+
+
+def test_the_url_is_there_for_programs_too(cli: Cli) -> None:
+    secret = {"CRMHOUSE_WAREHOUSE_URL": "postgresql://me:geheim@db.example:5432/crm"}
+    url = "postgresql://me:***@db.example:5432/crm"
+    assert cli.json("warehouse", "url", **secret) == {"url": url, "embedded": False}

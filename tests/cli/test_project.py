@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from command_line import Cli, source
+from roles import restricted_role
 
 from crmhouse import checks
 from ingestion.sources import KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from crmhouse.warehouse import Warehouse
 
 FX = {
     "name": "reference",
@@ -113,6 +116,30 @@ def test_check_tells_a_warehouse_that_does_not_answer_as_a_failure(cli: Cli) -> 
     problems = by(cli.json("check", expect=1, CRMHOUSE_WAREHOUSE_URL=url), "problem")
     assert "Cannot connect" in problems["warehouse connection"]
     assert "geheim" not in str(problems)
+
+
+def test_check_tells_which_privilege_is_missing_and_how_to_give_it(
+    cli: Cli, warehouse: Warehouse, exports: Path
+) -> None:
+    cli.configure(sources=[source("stripe", exports)])
+    with restricted_role(warehouse) as restricted:
+        role = restricted.parameters["user"]
+        url = {"CRMHOUSE_WAREHOUSE_URL": restricted.url()}
+        problems = by(cli.json("check", expect=1, **url), "problem")
+        assert f"grant postgres to {role};" in problems["warehouse permissions"]
+        cli("status", expect=1, **url)
+        assert "permission denied for schema ops" in cli.errors
+        assert "Traceback" not in cli.errors
+
+        with warehouse.connect() as connection:
+            connection.execute(f"grant usage on schema ops to {role}")
+            connection.execute(f"grant select on all tables in schema ops to {role}")
+        problems = by(cli.json("check", expect=1, **url), "problem")
+        assert "grant create on database" in problems["warehouse permissions"]
+        with warehouse.connect() as connection:
+            connection.execute("create schema raw_stripe")
+        findings = cli.json("check", **url)
+        assert "each new source" in by(findings, "warning")["warehouse permissions"]
 
 
 def test_the_installed_versions_are_those_that_work_together() -> None:

@@ -45,12 +45,32 @@ def test_targets_choose_sources_and_streams(cli: Cli, exports: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_stream_that_fails_beside_one_that_lands_is_partial_and_alone_a_failure(
+    cli: Cli, exports: Path
+) -> None:
+    shutil.copytree(exports, cli.folder / "broken")
+    (cli.folder / "broken/batch_1/salesforce/Account.csv").write_text("{broken\n" * 500)
+    cli.configure(sources=[source("salesforce", cli.folder / "broken")])
+    said = cli.json("sync", "salesforce", expect=3)
+    assert said["errors"].keys() == {"salesforce"}
+    assert "salesforce.contact" in streams(said)
+    # The others have nothing new now, which is a success.
+    assert cli.json("sync", "salesforce", expect=3)["streams"] == []
+    cli("sync", "salesforce.account", expect=1)
+
+
 def test_unknown_targets_are_a_usage_error_and_nothing_is_synced(cli: Cli, exports: Path) -> None:
     cli.configure(sources=[source("stripe", exports)])
     cli("sync", "paypal", expect=2)
     assert "Configured sources: stripe" in cli.errors
     cli("sync", "stripe.cheques", expect=2)
     assert "no stream cheques" in cli.errors
+    cli("sync", "stripe.charges", "stripe.cheques", expect=2)
+    cli.configure(sources=[source("stripe", exports), source("salesforce", exports)])
+    cli("sync", "stripe", "salesforce.nope", expect=2)
+    assert "no stream nope" in cli.errors
+    cli.configure(sources=[source("stripe", exports), {"name": "odd", "kind": "fax"}])
+    cli("sync", expect=2)
     assert cli.json("status")["streams"] == []
 
 

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crmhouse import pipeline
-from crmhouse.errors import AlreadyRunningError, GateFailedError, RunFailedError
+from crmhouse.errors import (
+    AlreadyRunningError,
+    ConfigurationError,
+    GateFailedError,
+    RunFailedError,
+)
 from crmhouse.settings import Settings, SourceConfig
 
 if TYPE_CHECKING:
@@ -61,26 +66,38 @@ def land(
         )
 
 
-def test_a_run_that_finishes_is_closed_as_it_said(warehouse: Warehouse, settings: Settings) -> None:
-    with pipeline.begin(warehouse, settings) as run_id:
+def test_a_run_that_finishes_is_closed_as_it_said(warehouse: Warehouse) -> None:
+    with pipeline.begin(warehouse) as run_id:
         assert the_run(warehouse, run_id) == ("running", None, None, False)
         pipeline.finish(warehouse, run_id, "partial", pipeline.PUBLISHED, error="stripe failed")
     assert the_run(warehouse, run_id) == ("partial", "published", "stripe failed", True)
 
 
-def test_a_second_run_is_refused_while_the_first_one_works(
-    warehouse: Warehouse, settings: Settings
-) -> None:
-    with pipeline.begin(warehouse, settings) as run_id:
+def test_a_second_run_is_refused_while_the_first_one_works(warehouse: Warehouse) -> None:
+    with pipeline.begin(warehouse) as run_id:
         with (
             pytest.raises(AlreadyRunningError, match=str(run_id)),
-            pipeline.begin(warehouse, settings),
+            pipeline.begin(warehouse),
         ):
             pass
         assert the_run(warehouse, run_id)[0] == "running"
         pipeline.finish(warehouse, run_id, "succeeded", pipeline.PUBLISHED)
-    with pipeline.begin(warehouse, settings) as second:
+    with pipeline.begin(warehouse) as second:
         pipeline.finish(warehouse, second, "succeeded", pipeline.PUBLISHED)
+
+
+def test_a_lock_connection_that_was_lost_does_not_undo_a_run_that_has_finished(
+    warehouse: Warehouse,
+) -> None:
+    with pipeline.begin(warehouse) as run_id:
+        pipeline.finish(warehouse, run_id, "succeeded", pipeline.PUBLISHED)
+        with warehouse.connect() as connection:
+            lost = connection.execute(
+                "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' "
+                "and database = (select oid from pg_database where datname = current_database())"
+            ).fetchall()
+        assert lost == [(True,)]
+    assert the_run(warehouse, run_id)[:2] == ("succeeded", "published")
 
 
 @pytest.mark.parametrize(
@@ -92,12 +109,12 @@ def test_a_second_run_is_refused_while_the_first_one_works(
     ],
 )
 def test_an_error_closes_the_run_and_only_our_own_words_are_kept(
-    warehouse: Warehouse, settings: Settings, error: BaseException, kept: str
+    warehouse: Warehouse, error: BaseException, kept: str
 ) -> None:
     seen = []
 
     def fail() -> None:
-        with pipeline.begin(warehouse, settings) as run_id:
+        with pipeline.begin(warehouse) as run_id:
             seen.append(run_id)
             raise error
 
@@ -106,25 +123,20 @@ def test_an_error_closes_the_run_and_only_our_own_words_are_kept(
     assert the_run(warehouse, seen[0]) == ("failed", "failed", kept, True)
 
 
-def test_a_run_that_forgets_to_finish_has_failed(warehouse: Warehouse, settings: Settings) -> None:
-    with pipeline.begin(warehouse, settings) as run_id:
+def test_a_run_that_forgets_to_finish_has_failed(warehouse: Warehouse) -> None:
+    with pipeline.begin(warehouse) as run_id:
         pass
     assert the_run(warehouse, run_id)[0] == "failed"
     with pytest.raises(RunFailedError, match="already closed"):
         pipeline.finish(warehouse, run_id, "succeeded", pipeline.PUBLISHED)
 
 
-def test_a_killed_run_is_closed_by_the_next_one(
-    warehouse: Warehouse, settings: Settings, tmp_path: Path
-) -> None:
+def test_a_killed_run_is_closed_by_the_next_one(warehouse: Warehouse) -> None:
     script = f"""
 import sys
-from pathlib import Path
 from crmhouse import pipeline
-from crmhouse.settings import Settings
 from crmhouse.warehouse import Warehouse
-warehouse = Warehouse({warehouse.parameters!r}, True)
-with pipeline.begin(warehouse, Settings(home=Path({str(tmp_path)!r}))) as run_id:
+with pipeline.begin(Warehouse({warehouse.parameters!r}, True)) as run_id:
     print(run_id, flush=True)
     sys.stdin.read()
 """
@@ -137,7 +149,7 @@ with pipeline.begin(warehouse, Settings(home=Path({str(tmp_path)!r}))) as run_id
     killed.communicate()
     for _ in range(100):
         try:
-            with pipeline.begin(warehouse, settings) as second:
+            with pipeline.begin(warehouse) as second:
                 pipeline.finish(warehouse, second, "succeeded", pipeline.PUBLISHED)
             break
         except AlreadyRunningError:  # the server has not noticed yet
@@ -228,21 +240,31 @@ print(pipeline.fingerprint(Warehouse({warehouse.parameters!r}, True), Settings()
     assert len(set(seen)) == len(seen)
 
 
-def test_only_a_run_that_published_makes_its_inputs_current(
-    warehouse: Warehouse, settings: Settings
-) -> None:
+def test_only_a_run_that_published_makes_its_inputs_current(warehouse: Warehouse) -> None:
     assert not pipeline.is_current(warehouse, "a")
     for printed, expected in (("a", "a"), (None, "a"), ("b", "b")):
-        with pipeline.begin(warehouse, settings) as run_id:
+        with pipeline.begin(warehouse) as run_id:
             pipeline.finish(warehouse, run_id, "succeeded", "x", fingerprint=printed)
         assert pipeline.is_current(warehouse, expected)
     assert not pipeline.is_current(warehouse, "a")
 
 
+def test_a_moment_before_the_newest_record_is_refused(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    land(warehouse, "account", changed=True, until=BATCH_1)
+    early = settings.model_copy(update={"as_of": BATCH_1})
+    with (
+        pytest.raises(ConfigurationError, match=r"as_of is 2025-04-01.* up to 2025-04-01.*000001"),
+        pipeline.begin(warehouse) as run_id,
+    ):
+        pipeline.write_context(warehouse, early, run_id)
+
+
 @pytest.mark.parametrize(
     ("configured", "landed", "expected"),
     [
-        (BATCH_1, datetime(2025, 7, 1, tzinfo=UTC), BATCH_1),
+        (BATCH_1, BATCH_1 - timedelta(microseconds=1), BATCH_1),
         (None, BATCH_1, BATCH_1 + timedelta(microseconds=1)),
         (None, None, "now"),
         (None, datetime(2099, 1, 1, tzinfo=UTC), "now"),
@@ -258,7 +280,7 @@ def test_figures_are_for_the_configured_moment_or_just_after_the_newest_record(
 ) -> None:
     land(warehouse, "account", changed=True, until=landed)
     chosen = settings.model_copy(update={"as_of": configured, "reporting_currency": "EUR"})
-    with pipeline.begin(warehouse, settings) as run_id:
+    with pipeline.begin(warehouse) as run_id:
         as_of = pipeline.write_context(warehouse, chosen, run_id)
         assert pipeline.write_context(warehouse, chosen, run_id) >= as_of  # written over, not twice
         pipeline.finish(warehouse, run_id, "succeeded", pipeline.PUBLISHED)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crmhouse.contracts import read_contracts
 from crmhouse.errors import PublishRefusedError, RunFailedError
 from crmhouse.publish import Published, publish
 
@@ -197,6 +198,36 @@ def test_a_changed_key_or_constraint_is_taken_over(marts: Marts, before: str, af
     assert marts.publish()["k"].contract == "changed"
     assert marts.publish()["k"] == Published("k", 0, 0, 0)
     assert marts.sql("select * from marts.k order by 1") == [(1, 2), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("(id bigint primary key, b int)", "(id text primary key, b int)"),
+        ("(id int, b int, primary key (id, b))", "(id int, b text, primary key (id, b))"),
+        ("(id int primary key, b int unique)", "(id int primary key, b bigint unique)"),
+        ("(id int primary key, b int check (b > 1))", "(id int primary key, b real check (b > 1))"),
+        ("(id int primary key, b int not null)", "(id int primary key, b text not null)"),
+    ],
+)
+def test_a_column_with_another_type_keeps_key_constraints_indexes_and_comment(
+    marts: Marts, before: str, after: str
+) -> None:
+    for columns in (before, after):
+        marts.candidate("t", columns, "(1, 2)", "(2, 3)")
+        marts.sql("create index on marts_build.t (b, id)")
+        marts.sql("comment on column marts_build.t.b is 'The same as ever.'")
+        marts.sql("comment on column marts_build.t.id is 'Who it is.'")
+        assert marts.publish()["t"].changed
+    published, built = (
+        read_contracts(marts.connection, schema)["t"] for schema in ("marts", "marts_build")
+    )
+    assert published.key
+    assert published.same_shape(built)
+    assert published.comments == built.comments
+    rows = marts.sql("select ctid, xmin, * from marts.t order by id")
+    assert marts.publish()["t"] == Published("t", 0, 0, 0)
+    assert marts.sql("select ctid, xmin, * from marts.t order by id") == rows
 
 
 def test_a_changed_index_is_taken_over(marts: Marts) -> None:

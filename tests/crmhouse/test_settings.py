@@ -111,6 +111,10 @@ def test_a_variable_is_put_in_where_the_file_names_it(
     assert load_settings().source("s").options == {"api_token": SECRET, "url": f"x/{SECRET}/y"}
 
 
+def options(text: str) -> str:
+    return f"sources: [{{name: s, kind: k, options: {{{text}}}}}]"
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -118,6 +122,15 @@ def test_a_variable_is_put_in_where_the_file_names_it(
         (f"sources: [{{name: s, kind: k, options: {{API_KEY: {SECRET}}}}}]", "API_KEY"),
         (f"sources: [{{name: s, kind: k, options: {{a: [{{token: {SECRET}}}]}}}}]", "token"),
         ("sources: [{name: s, kind: k, options: {client_secret: 12345678}}]", "client_secret"),
+        (options(f"api_tokens: [{SECRET}]"), "options.api_tokens[0]"),
+        (options(f"secret: {{value: {SECRET}}}"), "options.secret.value"),
+        (options(f"secret: {{a: [{{b: ['${{NAME}}', {SECRET}]}}]}}"), "options.secret.a[0].b[1]"),
+        (options(f"dsn: 'host=h password={SECRET}'"), "options.dsn"),
+        (options(f"dsn: 'Server=h;PWD = {SECRET};'"), "options.dsn"),
+        (options(f"auth: 'Bearer {SECRET}'"), "options.auth"),
+        (options(f"headers: [authorization, bearer {SECRET}]"), "options.headers[1]"),
+        (options(f"url: 'https://host/?api_key={SECRET}'"), "options.url"),
+        (options(f"streams: {{s: {{glob: x, token: {SECRET}}}}}"), "options.streams.s.token"),
         (f"warehouse_url: postgresql://me:{SECRET}@host/db", "warehouse_url"),
         (f"sources: [{{name: s, kind: k, options: {{url: 'https://u:{SECRET}@h'}}}}]", "url"),
     ],
@@ -132,6 +145,26 @@ def test_a_literal_secret_is_refused_and_not_repeated(
     assert "environment variable" in str(caught.value)
     assert SECRET not in str(caught.value)
     assert "12345678" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "streams: {s: {glob: x, key: [token], columns: {token_created: timestamp}}}",
+        "streams: {tokens: {glob: 'tokens/*.csv', key: [id, api_key]}}",
+        "dsn: 'host=h password=${NAME}'",
+        "auth: 'Bearer ${NAME}'",
+        "url: 'https://u:${NAME}@h'",
+        "api_tokens: ['${NAME}']",
+        "use_token: true, password: null, secret: ''",
+    ],
+)
+def test_what_only_looks_like_a_secret_is_allowed(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("NAME", SECRET)
+    write(options(text))
+    assert load_settings().source("s").options
 
 
 def test_every_fault_is_listed_at_once_and_no_value_is_repeated(
@@ -151,6 +184,16 @@ def test_every_fault_is_listed_at_once_and_no_value_is_repeated(
     ):  # fmt: skip
         assert place in message
     assert SECRET not in message
+
+
+@pytest.mark.parametrize("name", ["CRMHOUSE_SOURCE_TRUST", "CRMHOUSE_SOURCES", "CRMHOUSE_DBT"])
+def test_a_variable_that_is_no_json_is_named_and_its_value_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, f"a,{SECRET}")
+    with pytest.raises(ConfigurationError, match=f"variable {name} is not valid JSON") as caught:
+        load_settings()
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 
 from crmhouse import pipeline
 from crmhouse.errors import RunFailedError
-from crmhouse.settings import Settings
 from crmhouse.summary import money, read_summary
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def test_without_any_run_it_says_how_to_make_one(warehouse: Warehouse) -> None:
 
 
 def test_a_run_without_marts_has_a_summary_without_figures(warehouse: Warehouse) -> None:
-    with pipeline.begin(warehouse, Settings()) as run_id:
+    with pipeline.begin(warehouse) as run_id:
         pipeline.finish(warehouse, run_id, "partial", "x", error="stripe failed")
     summary = read_summary(warehouse)
     assert (summary.run_id, summary.status, summary.error) == (run_id, "partial", "stripe failed")
@@ -34,7 +33,7 @@ def test_a_run_without_marts_has_a_summary_without_figures(warehouse: Warehouse)
 def test_the_newest_run_is_summed_up_unless_another_is_named(warehouse: Warehouse) -> None:
     runs = []
     for _ in range(2):
-        with pipeline.begin(warehouse, Settings()) as run_id:
+        with pipeline.begin(warehouse) as run_id:
             pipeline.finish(warehouse, run_id, "succeeded", "x")
         runs.append(run_id)
     assert read_summary(warehouse).run_id == runs[1]
@@ -42,7 +41,7 @@ def test_the_newest_run_is_summed_up_unless_another_is_named(warehouse: Warehous
 
 
 def test_slices_are_added_up_and_gates_counted(warehouse: Warehouse) -> None:
-    with pipeline.begin(warehouse, Settings()) as run_id:
+    with pipeline.begin(warehouse) as run_id:
         pipeline.finish(warehouse, run_id, "succeeded", "x")
     with warehouse.connect() as connection:
         connection.execute(

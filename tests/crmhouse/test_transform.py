@@ -231,13 +231,14 @@ def test_the_variables_name_the_sources_by_system_and_leave_files_out() -> None:
         fx_rates="reference.fx",
         sources=(
             SourceConfig(name="salesforce", kind="salesforce_export"),
-            SourceConfig(name="salesforce_emea", kind="salesforce_export"),
+            SourceConfig(name="salesforce_emea", kind="salesforce_export", currency="EUR"),
             SourceConfig(name="shop", kind="shopify_export"),
             SourceConfig(name="reference", kind="files"),
         ),
     )
     assert transform.dbt_variables(settings) == {
         "sources": {"salesforce": ["salesforce", "salesforce_emea"], "shopify": ["shop"]},
+        "source_currencies": {"salesforce_emea": "EUR"},
         "fx_rates": "reference.fx",
         "source_trust": ["salesforce", "hubspot", "stripe", "shopify"],
     }

@@ -1,162 +1,28 @@
-"""The warehouse: the embedded server under stress, URLs, migrations."""
+"""The warehouse: URLs, connections, migrations."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from pydantic import SecretStr
+from roles import restricted_role
 
-from crmhouse.embedded import EmbeddedServer
-from crmhouse.errors import ConfigurationError, WarehouseError
+from crmhouse.errors import ConfigurationError, PermissionMissingError, WarehouseError
 from crmhouse.settings import Settings
+from crmhouse.status import read_status
 from crmhouse.warehouse import Warehouse, migrate, open_warehouse, warehouse_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-USE = """
-import sys
-from pathlib import Path
-from crmhouse.settings import Settings
-from crmhouse.warehouse import open_warehouse
-
-with open_warehouse(Settings(home=Path(sys.argv[1]))) as warehouse:
-    with warehouse.connect() as connection:
-        print(connection.execute("select count(*) from ops.migrations").fetchone()[0], flush=True)
-    if sys.argv[2:] == ["wait"]:
-        sys.stdin.read()
-"""
-
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server of the test's own; nothing of it is left at the end."""
-    embedded = EmbeddedServer.of(tmp_path / "home")
-    yield embedded
-    if embedded.data.exists():
-        embedded.stop()
-    assert not embedded.is_running
-    shutil.rmtree(embedded.data.parent, ignore_errors=True)
-
-
-def user(home: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", USE, str(home), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def home_of(embedded: EmbeddedServer, tmp_path: Path) -> Path:
-    assert embedded == EmbeddedServer.of(tmp_path / "home")
-    return tmp_path / "home"
-
-
-def test_processes_that_start_it_at_once_share_one_server_and_the_last_one_stops_it(
-    embedded: EmbeddedServer, tmp_path: Path
-) -> None:
-    users = [user(home_of(embedded, tmp_path), "wait") for _ in range(3)]
-    counts = {process.stdout.readline().strip() for process in users if process.stdout}
-    assert len(counts) == 1
-    assert int(counts.pop()) >= 1
-    assert embedded.is_running
-    for process in users:
-        assert process.communicate("") is not None
-        assert process.returncode == 0
-    assert not embedded.is_running
-
-
-def test_the_server_of_a_killed_user_serves_the_next_one_who_stops_it(
-    embedded: EmbeddedServer, tmp_path: Path
-) -> None:
-    killed = user(home_of(embedded, tmp_path), "wait")
-    assert killed.stdout
-    assert killed.stdout.readline()
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert embedded.is_running
-    said, errors = user(home_of(embedded, tmp_path)).communicate()
-    assert int(said) >= 1, errors
-    assert not embedded.is_running
-
-
-def test_data_survives_a_server_that_was_killed(embedded: EmbeddedServer) -> None:
-    with embedded.use():
-        warehouse = Warehouse(embedded.parameters, embedded=True)
-        with warehouse.connect() as connection:
-            connection.execute("create table kept as select 42 as answer")
-        pid = int((embedded.data / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-    with embedded.use(), warehouse.connect() as connection:
-        assert connection.execute("select answer from kept").fetchone() == (42,)
-
-
-def test_an_initdb_that_was_interrupted_is_done_again(embedded: EmbeddedServer) -> None:
-    unfinished = embedded.data.with_name(f"{embedded.data.name}.new")
-    unfinished.mkdir(parents=True)
-    (unfinished / "rubbish").write_text("half a cluster")
-    with embedded.use():
-        assert embedded.is_running
-    assert not unfinished.exists()
-
-
-def test_it_runs_on_until_it_is_stopped_when_asked_to(embedded: EmbeddedServer) -> None:
-    embedded.keep_running()
-    with embedded.use():
-        pass
-    assert embedded.is_running
-    with embedded.use():
-        assert embedded.stop() is False  # in use: it stops when the last user leaves
-        assert embedded.is_running
-    assert not embedded.is_running
-
-
-def test_it_listens_on_no_network_address(embedded: EmbeddedServer) -> None:
-    with embedded.use():
-        warehouse = Warehouse(embedded.parameters, embedded=True)
-        with warehouse.connect() as connection:
-            assert connection.execute("show listen_addresses").fetchone() == ("",)
-        assert (embedded.socket_folder.stat().st_mode & 0o777) == 0o700
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
-def test_root_runs_it_as_nobody(embedded: EmbeddedServer) -> None:
-    with embedded.use():
-        pid = (embedded.data / "postmaster.pid").read_text().splitlines()[0]
-        assert Path(f"/proc/{pid}").owner() == "nobody"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can write anywhere")
-def test_it_runs_as_ourselves(embedded: EmbeddedServer) -> None:
-    with embedded.use():
-        pid = (embedded.data / "postmaster.pid").read_text().splitlines()[0]
-        assert Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
-
-
-def test_a_socket_folder_that_is_a_link_is_refused(
-    embedded: EmbeddedServer, tmp_path: Path
-) -> None:
-    embedded.socket_folder.symlink_to(tmp_path)
-    try:
-        with pytest.raises(WarehouseError, match="belongs to another user"), embedded.use():
-            pass
-    finally:
-        embedded.socket_folder.unlink()
+def restricted(warehouse: Warehouse) -> Iterator[Warehouse]:
+    with restricted_role(warehouse) as restricted:
+        yield restricted
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
@@ -191,6 +57,36 @@ def test_a_server_that_does_not_answer_is_named_with_what_to_do() -> None:
     ):
         pass
     assert "geheim" not in str(caught.value)
+
+
+def test_every_line_of_the_reason_is_told_in_one_without_the_password() -> None:
+    url = "postgresql://me:geheim@127.0.0.1:1,127.0.0.2:2/db"
+    with pytest.raises(WarehouseError) as caught:
+        warehouse_of(Settings(warehouse_url=SecretStr(url))).connect()
+    message = str(caught.value)
+    assert "port 1 failed" in message
+    assert "port 2 failed" in message
+    assert "\n" not in message
+    twisted = "postgresql://me:geheim@127.0.0.1:1/db?sslmode=geheim"
+    with pytest.raises(WarehouseError, match="sslmode") as caught:
+        warehouse_of(Settings(warehouse_url=SecretStr(twisted))).connect()
+    assert "geheim" not in str(caught.value)
+
+
+def test_the_urls_own_options_hold_beside_ours(warehouse: Warehouse) -> None:
+    options = "-c statement_timeout=1234ms -c timezone=Asia/Tokyo"
+    chosen = Warehouse({**warehouse.parameters, "options": options}, embedded=False)
+    with chosen.connect() as connection:
+        assert connection.execute("show statement_timeout").fetchone() == ("1234ms",)
+        assert connection.execute("show timezone").fetchone() == ("UTC",)
+
+
+def test_connections_are_kept_alive_unless_the_url_says_otherwise(warehouse: Warehouse) -> None:
+    with warehouse.connect() as connection:
+        assert connection.info.get_parameters()["keepalives_idle"] == "60"
+    chosen = Warehouse({**warehouse.parameters, "keepalives_idle": "7"}, embedded=False)
+    with chosen.connect() as connection:
+        assert connection.info.get_parameters()["keepalives_idle"] == "7"
 
 
 def test_a_url_opens_the_same_warehouse_with_its_schemas(warehouse: Warehouse) -> None:
@@ -232,6 +128,59 @@ def test_a_migration_that_was_edited_is_refused(warehouse: Warehouse) -> None:
         connection.execute("update ops.migrations set sha256 = 'x' where name like '0001%'")
     with pytest.raises(WarehouseError, match=r"0001_operations\.sql differs"):
         migrate(warehouse)
+
+
+def test_a_migration_that_fails_is_an_error_of_ours_and_changes_nothing(
+    warehouse: Warehouse,
+) -> None:
+    with warehouse.connect() as connection:
+        connection.execute("drop table ops.migrations")  # the first one finds its tables there
+    with pytest.raises(WarehouseError, match=r"could not be prepared \(DuplicateTable.*42P07"):
+        migrate(warehouse)
+    with warehouse.connect() as connection:
+        assert connection.execute("select to_regclass('ops.migrations')").fetchone() == (None,)
+
+
+def test_a_role_without_privileges_is_told_what_to_grant_and_with_that_it_works(
+    warehouse: Warehouse, restricted: Warehouse
+) -> None:
+    with warehouse.connect(autocommit=True) as connection:
+        connection.execute("drop schema ops cascade; drop schema identity cascade;")
+        with pytest.raises(
+            PermissionMissingError, match="permission denied for database"
+        ) as caught:
+            migrate(restricted)
+        connection.execute(grant_in(caught.value))
+        assert migrate(restricted)
+        assert migrate(restricted) == []
+
+
+def test_a_role_that_does_not_own_the_schemas_is_told_who_does(
+    warehouse: Warehouse, restricted: Warehouse
+) -> None:
+    with warehouse.connect() as connection:
+        connection.execute(f"grant create on database {warehouse.parameters['dbname']} to public")
+    with pytest.raises(PermissionMissingError, match="as postgres, to whom its schemas") as caught:
+        migrate(restricted)
+    with warehouse.connect() as connection:
+        connection.execute(grant_in(caught.value))
+    assert migrate(restricted) == []
+
+
+def test_a_role_that_may_only_read_can_open_a_warehouse_in_which_nothing_is_missing(
+    warehouse: Warehouse, restricted: Warehouse
+) -> None:
+    role = restricted.parameters["user"]
+    with warehouse.connect() as connection:
+        connection.execute(f"grant usage on schema ops to {role}")
+        connection.execute(f"grant select on all tables in schema ops to {role}")
+    assert migrate(restricted) == []
+    assert read_status(restricted, Settings()).streams == ()
+
+
+def grant_in(error: PermissionMissingError) -> str:
+    """The statement that the message tells to run."""
+    return "grant" + str(error).rsplit("grant", 1)[1]
 
 
 def test_a_failed_block_is_rolled_back(warehouse: Warehouse) -> None:

@@ -13,7 +13,6 @@ import pytest
 from project import fingerprint
 
 from crmhouse import pipeline
-from crmhouse.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +28,7 @@ pytestmark = [
     pytest.mark.usefixtures("refreshed"),
 ]
 
+BROKEN = "salesforce.opportunity/close_date_plausible"
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -37,7 +37,10 @@ from crmhouse.settings import load_settings
 from flows.local import run_refresh
 
 try:
-    result = run_refresh(load_settings(Path(sys.argv[1])), force="force" in sys.argv)
+    result = run_refresh(
+        load_settings(Path(sys.argv[1])), force="force" in sys.argv,
+        accept=[argument for argument in sys.argv[2:] if argument != "force"],
+    )
     said = {"outcome": result.outcome, "status": result.status,
             "failures": [failure.stream for failure in result.failures]}
 except CrmhouseError as error:
@@ -66,25 +69,32 @@ def refresh(prefect: PrefectServer, project: Project) -> Any:
 @contextmanager
 def a_broken_row(warehouse: Warehouse) -> Iterator[None]:
     """Break a rule of the raw gate behind the back of the quarantine."""
+    change = "update raw_salesforce.opportunity set close_date = close_date {} interval '500 years'"
+    first = "where id = (select min(id) from raw_salesforce.opportunity)"
     with warehouse.connect() as connection:
-        connection.execute(
-            "insert into raw_shopify.orders (id, name, _source_updated_at, _loaded_at, _run_id) "
-            "values (-1, 'broken', now(), now(), gen_random_uuid())"
-        )
+        connection.execute(f"{change.format('-')} {first}")
     try:
         yield
     finally:
         with warehouse.connect() as connection:
-            connection.execute("delete from raw_shopify.orders where id = -1")
+            connection.execute(f"{change.format('+')} {first}")
 
 
 @dataclass(frozen=True)
 class RedRun:
-    """A run whose raw gate was red: what it said, and the content of the marts around it."""
+    """A run whose raw gate was red, and one in which that was accepted.
+
+    Attributes:
+        said: by the first.
+        before: content of the marts before the first.
+        after: and after it.
+        accepted: said by the second.
+    """
 
     said: dict[str, Any]
     before: dict[str, str]
     after: dict[str, str]
+    accepted: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +102,26 @@ def red(refresh: Any, refreshed: dict[str, Any], project_warehouse: Warehouse) -
     before = fingerprint(project_warehouse, "marts", "marts_build")
     with a_broken_row(project_warehouse):
         said = refresh("force")
-    return RedRun(said, before, fingerprint(project_warehouse, "marts", "marts_build"))
+        after = fingerprint(project_warehouse, "marts", "marts_build")
+        accepted = refresh("force", BROKEN)
+    return RedRun(said, before, after, accepted)
 
 
 def test_a_red_gate_says_what_failed_and_where_to_see_it(red: RedRun) -> None:
     assert red.said["error"] == "GateFailedError"
-    assert "shopify.orders" in red.said["message"]
+    assert f"- {BROKEN}: 1 of " in red.said["message"]
     assert "gates.html" in red.said["message"]
+    assert f"crmhouse run --accept {BROKEN}" in red.said["message"]
+
+
+def test_a_result_that_somebody_accepts_lets_the_run_publish(red: RedRun) -> None:
+    assert red.accepted == {"outcome": "published", "status": "succeeded", "failures": []}
+
+
+def test_a_result_that_no_gate_has_is_refused_before_any_work(refresh: Any) -> None:
+    said = refresh("shopify.orders/made_up")
+    assert said["error"] == "ConfigurationError"
+    assert "shopify.orders/made_up" in said["message"]
 
 
 def test_a_red_gate_stops_the_run_before_anything_is_built_or_published(
@@ -125,10 +148,9 @@ def test_a_run_with_a_red_gate_shows_its_gates_and_its_reason(
 
 
 def test_a_second_run_at_once_is_refused_and_changes_nothing(
-    refresh: Any, project: Project, project_warehouse: Warehouse
+    refresh: Any, project_warehouse: Warehouse
 ) -> None:
-    settings = load_settings(project.config)
-    with pipeline.begin(project_warehouse, settings) as run_id:
+    with pipeline.begin(project_warehouse) as run_id:
         said = refresh()
         pipeline.finish(project_warehouse, run_id, "failed", "held by a test")
     assert said["error"] == "AlreadyRunningError"

@@ -11,6 +11,7 @@ from crmhouse.errors import (
     ConfigurationError,
     CrmhouseError,
     GateFailedError,
+    PermissionMissingError,
     PublishRefusedError,
     SourceRefusedError,
     SourceUnavailableError,
@@ -18,7 +19,7 @@ from crmhouse.errors import (
     TransformFailedError,
     WarehouseError,
 )
-from flows.tasks import a_retry_can_help, a_retry_can_help_a_sync, gate
+from flows.tasks import a_retry_can_help, gate
 
 RUN = TaskRun.model_construct()
 
@@ -32,6 +33,7 @@ def sync_failed(*causes: CrmhouseError) -> SyncFailedError:
     [
         (SourceUnavailableError("no answer"), True),
         (WarehouseError("no answer"), True),
+        (PermissionMissingError("no right to create"), False),
         (sync_failed(SourceUnavailableError("no answer")), True),
         (sync_failed(SourceRefusedError("no such file")), False),
         (sync_failed(SourceRefusedError("no such file"), WarehouseError("no answer")), True),
@@ -47,10 +49,3 @@ def sync_failed(*causes: CrmhouseError) -> SyncFailedError:
 )
 def test_only_what_did_not_answer_is_asked_again(error: Exception, helps: bool) -> None:
     assert a_retry_can_help(gate, RUN, Failed(data=error)) is helps
-
-
-def test_a_sync_waits_for_the_process_that_holds_its_source() -> None:
-    held = Failed(data=AlreadyRunningError("another process syncs it"))
-    assert a_retry_can_help_a_sync(gate, RUN, held)
-    refused = Failed(data=sync_failed(SourceRefusedError("no such file")))
-    assert not a_retry_can_help_a_sync(gate, RUN, refused)

@@ -177,6 +177,21 @@ def test_a_reference_that_fits_records_of_two_sources_is_followed_to_neither(
     assert len(set(identities.links().values())) == 3
 
 
+def test_a_contact_that_payers_of_other_names_carry_too_is_only_the_one_whose_name_fits(
+    identities: Identities,
+) -> None:
+    contact = person("salesforce", "1", **JOHN)
+    payers = [
+        person("stripe", "2", full_name="J. Smith"),
+        person("stripe", "3", full_name="Nora Patel"),
+        person("stripe", "4", full_name="Ben Okafor"),
+    ]
+    says = [reference(payer, contact, "stripe_crm_contact_id") for payer in payers]
+    identities.deliver([contact, *payers], says)
+    identities.resolve()
+    assert identities.groups() == [["1", "2"], ["3"], ["4"]]
+
+
 def test_a_reference_to_a_record_that_is_gone_ties_nothing(identities: Identities) -> None:
     payer = person("stripe", "2")
     gone = person("salesforce", "1")
@@ -192,6 +207,23 @@ def test_namesakes_at_one_organisation_with_a_mailbox_each_are_two(identities: I
         person("hubspot", "3", company="Acme Tools", **NORA),
     ]
     identities.deliver(rows, (), [ACME])
+    identities.resolve()
+    assert identities.groups() == [["1"], ["2"], ["3"]]
+
+
+def test_namesakes_at_one_organisation_who_share_neither_mailbox_nor_number_are_two(
+    identities: Identities,
+) -> None:
+    at_acme = {"account_source_id": "A1", **JOHN}
+    identities.deliver(
+        [
+            person("salesforce", "1", email="js@mail.example", phone=PHONE, **at_acme),
+            person("salesforce", "2", email="john@post.example", phone="947 555 0111", **at_acme),
+            person("salesforce", "3", email="j.smith@box.example", **at_acme),
+        ],
+        [],
+        [ACME],
+    )
     identities.resolve()
     assert identities.groups() == [["1"], ["2"], ["3"]]
 

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import reduce
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.conform import fit, infer
+from ingestion.conform import fit, not_moments
+from ingestion.inference import infer
 from ingestion.streams import ColumnType as T
 
 MANY = "9" * 20
 LONG = "123456789012345678901234567890.123"
+DEEP: list[Any] = reduce(lambda inner, _: [inner], range(5000), [])
+SECONDS = pa.timestamp("s")
 LEAP = "2024-02-29T00:00:00Z"
 
 
@@ -20,12 +25,14 @@ LEAP = "2024-02-29T00:00:00Z"
     ("kind", "good", "bad"),
     [
         (T.TEXT, ["", "x", "ünïcode"], ["nul\x00"]),
-        (T.BIGINT, ["0", f"-{2**63}", f"{2**63 - 1}"], ["1.5", "", MANY, "0x1A", "NaN"]),
-        (T.NUMERIC, ["0", "-1.50", "1e10", LONG], ["NaN", "Infinity", "1,5", "", "1e4000"]),
-        (T.BOOLEAN, ["true", "False", "1", "no"], ["maybe", ""]),
+        (T.BIGINT, ["0", f"-{2**63}", f"{2**63 - 1}", "7.0"], ["1.5", MANY, "0x1A", "NaN"]),
+        (T.NUMERIC, ["0", "-1.50", "1e10", LONG], ["NaN", "Infinity", "1,5", "1e4000"]),
+        (T.BOOLEAN, ["true", "False", "1", "no"], ["maybe"]),
         (T.DATE, ["2024-02-29", "0001-01-01", "9999-12-31"], ["2023-02-29", "0000-01-01", "soon"]),
-        (T.TIMESTAMPTZ, [LEAP, "0001-01-01T00:00:00-00:00"], ["2023-02-30T00:00:00Z", ""]),
-        (T.JSONB, ['{"a": 1}', "[]", '"\\ud83d\\ude00"'], ["{", '"\\u0000"', '"\\ud800"', ""]),
+        (T.TIMESTAMPTZ, [LEAP, "0001-01-01T00:00:00-00:00"], ["2023-02-30T00:00:00Z"]),
+        (T.TIMESTAMPTZ, [LEAP], ["1712121212345", "2024-W01-1", "9999-12-31T23:59:59-05:00"]),
+        (T.JSONB, ['{"a": 1}', "[]", '"\\ud83d\\ude00"'], ["{", '"\\u0000"', '"\\ud800"']),
+        (T.JSONB, ["1e9"], ["1e99999", '["\\ud83d\\ude00", 1e99999]']),
     ],
 )  # fmt: skip
 def test_a_value_that_fits_is_kept_and_one_that_does_not_is_named(
@@ -35,6 +42,49 @@ def test_a_value_that_fits_is_kept_and_one_that_does_not_is_named(
     assert misfits == list(range(len(good) + 1, len(good) + 1 + len(bad)))
     assert array.null_count == 1 + len(bad)
     assert fit(pa.array(good), kind)[1] == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in T if kind is not T.TEXT])
+def test_an_empty_text_of_a_file_is_no_number_date_or_object_but_null(kind: T) -> None:
+    assert fit(pa.array(["", None]), kind)[0].to_pylist() == [None, None]
+    assert fit(pa.array(["", None]), kind)[1] == []
+
+
+def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
+    values = [1, Decimal("1735689600.0"), Decimal("1.5"), Decimal("1e999999")]
+    array, misfits = fit(values, T.BIGINT)
+    assert array.to_pylist() == ["1", "1735689600", None, None]
+    assert misfits == [2, 3]
+    assert fit(pa.array([2.0, 2.5, float("nan")]), T.BIGINT)[1] == [1, 2]
+
+
+def test_milliseconds_are_no_seconds() -> None:
+    assert not_moments(pa.array([0, None, 1735689600000, -(2**60)])) == [2, 3]
+    assert not_moments(pa.array(["253402300799", "253402300800"])) == [1]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "misfits"),
+    [
+        (pa.array([0, 2**62, 253402300800, -62167219200], SECONDS), T.TIMESTAMPTZ, [1, 2, 3]),
+        (pa.array([1, 10_000_000, -800_000], pa.date32()), T.DATE, [1, 2]),
+        (pa.array([b"x", b"\xff"]), T.TEXT, [1]),
+        ([DEEP, {"a": 1}, {"a": Decimal("1e99999")}], T.JSONB, [0, 2]),
+        ([DEEP, "x"], T.TEXT, [0]),
+        ([10**5000, 1], T.NUMERIC, [0]),
+    ],
+)
+def test_a_value_beyond_all_bounds_is_a_misfit_and_its_neighbours_are_not(
+    values: Any, kind: T, misfits: list[int]
+) -> None:
+    array, found = fit(values, kind)
+    assert found == misfits
+    assert array.null_count == len(misfits)
+
+
+def test_nanoseconds_are_cut_off_and_a_time_zone_is_taken_to_utc() -> None:
+    array, _ = fit(pa.array([1712121212345678901], pa.timestamp("ns", "Asia/Tokyo")), T.TIMESTAMPTZ)
+    assert array.to_pylist() == [datetime(2024, 4, 3, 5, 13, 32, 345678, UTC)]
 
 
 def test_numbers_keep_every_digit() -> None:

@@ -20,6 +20,8 @@ from ingestion.naming import META_COLUMNS, distinct, snake_case
         ("Größe (cm)", "größe_cm_"),
         ("_loaded_at", "_loaded_at_"),
         ("ctid", "ctid_"),
+        ("_arrival", "_arrival_"),
+        ("_row_id", "_row_id_"),
         ('"; drop table x; --', "_drop_table_x_"),
     ],
 )

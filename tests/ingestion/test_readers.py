@@ -1,28 +1,30 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as arrow_parquet
 import pytest
-from landing_records import VERSIONED
+from landing_records import VERSIONED, parquet
 
 from crmhouse.errors import SourceRefusedError
 from ingestion.readers import READERS
 
 if TYPE_CHECKING:
     from ingestion.batches import Reject
+    from ingestion.streams import Stream
 
 
 def read(
-    ending: str, content: bytes, batch_rows: int = 100
+    ending: str, content: bytes, batch_rows: int = 100, stream: Stream = VERSIONED
 ) -> tuple[list[dict[str, Any]], list[Reject]]:
     """Read everything into records."""
     records: list[dict[str, Any]] = []
     rejects: list[Reject] = []
-    for batch in READERS[ending](io.BytesIO(content), VERSIONED, batch_rows):
+    for batch in READERS[ending](io.BytesIO(content), stream, batch_rows):
         columns = {
             name: values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else values
             for name, values in batch.fields.items()
@@ -57,14 +59,72 @@ def test_csv_lines_of_the_wrong_width_and_encoding_are_rejected_one_by_one() -> 
     assert any("\\xff" in reject.payload for reject in rejects)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"id,a\n", b"id,a"])
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"id,a\n", b"id,a", MARK])
 def test_csv_without_records_is_empty(content: bytes) -> None:
     assert read(".csv", content) == ([], [])
 
 
-def test_csv_with_a_column_named_twice_is_refused() -> None:
-    with pytest.raises(SourceRefusedError, match="names id twice"):
-        read(".csv", b"id,id\n1,2\n")
+def test_a_line_that_holds_nothing_but_a_mark_does_not_end_the_csv() -> None:
+    assert read(".csv", MARK + b"\nid\n1\n") == ([{"id": "1"}], [])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"id,id\n1,2\n", "names id twice"),
+        (b"id,a\r1,x\r", "must end in LF or CRLF"),
+        (b'id,na"me\n1,x\n', "a quote in a name"),
+        (b'id,"name\n1,x\n', "a quote in a name"),
+        (b"\xff\n1\n", "not UTF-8"),
+        (b"x" * (1 << 20), "longer than 1 MB"),
+    ],
+)
+def test_csv_without_a_usable_header_is_refused(content: bytes, says: str) -> None:
+    with pytest.raises(SourceRefusedError, match=says):
+        read(".csv", content)
+
+
+def test_a_csv_record_may_be_longer_than_a_block_and_no_other_is_read_twice() -> None:
+    long = b"z" * (3 << 20)
+    lines = b"1,x\n9\n" * 200_000
+    records, rejects = read(".csv", b"id,a\n" + lines + b"2,%b\n3,y\n4,\xff\n9\n" % long)
+    assert [len(record["a"]) for record in records] == [1] * 200_000 + [len(long), 1]
+    assert [reject.reason for reject in rejects[-2:]] == ["ragged_row", "invalid_encoding"]
+    assert len(rejects) == 200_002
+
+
+@pytest.mark.parametrize("rest", [b"", b"3,y\n", b"3,y\n" * 500_000])
+def test_a_quote_that_is_never_closed_does_not_swallow_the_rest_of_the_csv(rest: bytes) -> None:
+    with pytest.raises(SourceRefusedError, match="never closed"):
+        read(".csv", b'id,a\n1,x\n2,"y\n' + rest)
+
+
+@pytest.mark.parametrize("end", [b'2,"y\nz"\n', b'2,"\n"\n', b'2,"y\nz"', b'2,"z\n3"\n3\n'])
+def test_a_quoted_line_end_at_the_end_of_a_csv_is_nothing_odd(end: bytes) -> None:
+    records, _ = read(".csv", b"id,a\n" + end)
+    assert len(records) == 1
+
+
+def test_a_ragged_csv_line_of_another_encoding_does_not_fail_the_file() -> None:
+    records, rejects = read(".csv", "id,a\n1,é\n".encode() + b"2\xe9\n3,\xe9\n4,z\n")
+    assert records == [{"id": "1", "a": "é"}, {"id": "4", "a": "z"}]
+    assert [(reject.reason, "\\xe9" in reject.payload) for reject in rejects] == [
+        ("ragged_row", True),
+        ("invalid_encoding", True),
+    ]
+
+
+def test_ragged_csv_lines_do_not_pile_up_without_bound() -> None:
+    with pytest.raises(SourceRefusedError, match="line after line"):
+        read(".csv", b"id,a\n" + b"1\n" * 300_000)
+
+
+def test_a_stream_may_take_a_quoted_empty_field_for_null() -> None:
+    stream = replace(VERSIONED, empty_is_null=True)
+    assert read(".csv", b'id,a\n"1",""\n', stream=stream)[0] == [{"id": "1", "a": None}]
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 1000])
@@ -92,14 +152,33 @@ def test_json_lines_that_cannot_be_read_are_rejected_with_their_text() -> None:
     ]  # fmt: skip
 
 
+def test_a_batch_of_json_lines_is_bounded_by_its_bytes() -> None:
+    line = b'{"id": "%b"}\n' % (b"z" * (30 << 20))
+    batches = READERS[".jsonl"](io.BytesIO(line * 5), VERSIONED, 1000)
+    assert [batch.rows for batch in batches] == [2, 2, 1]
+
+
+def test_json_that_is_nested_without_end_is_rejected_and_of_a_name_twice_the_last_counts() -> None:
+    deep = b'{"id": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    records, rejects = read(".jsonl", deep + b'\n{"id": 1, "id": 2}\n{"id": ' + b"9" * 5000 + b"}")
+    assert records == [{"id": 2}]
+    assert [reject.reason for reject in rejects] == ["invalid_json", "invalid_json"]
+
+
+def test_a_nested_parquet_value_that_python_has_no_room_for_rejects_its_record_only() -> None:
+    times = pa.array([[253402300800], [0]], pa.list_(pa.timestamp("s")))
+    records, rejects = read(".parquet", parquet({"id": [1, 2], "times": times}))
+    assert records == [{"id": 2, "times": [datetime(1970, 1, 1)]}]  # noqa: DTZ001  # as it is
+    assert [reject.reason for reject in rejects] == ["value_does_not_fit"]
+    assert "10000-01-01" in rejects[0].payload
+
+
 def test_parquet_keeps_its_types() -> None:
-    table = pa.table({"id": [1, 2], "n": pa.array([Decimal("1.10"), None]), "tags": [["a"], None]})
-    file = io.BytesIO()
-    arrow_parquet.write_table(table, file)
-    records, _ = read(".parquet", file.getvalue(), batch_rows=1)
+    content = parquet({"id": [1, 2], "n": pa.array([Decimal("1.10"), None]), "tags": [["a"], None]})
+    records, _ = read(".parquet", content, batch_rows=1)
     assert records == [
         {"id": 1, "n": Decimal("1.10"), "tags": ["a"]},
         {"id": 2, "n": None, "tags": None},
     ]
     with pytest.raises(SourceRefusedError, match="not a complete Parquet file"):
-        read(".parquet", file.getvalue()[:-20])
+        read(".parquet", content[:-20])

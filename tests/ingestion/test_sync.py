@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
+from file_sources import export, files, sync, write
 from landing_records import fetch
 
 from crmhouse.errors import (
@@ -21,7 +22,7 @@ from crmhouse.errors import (
 from crmhouse.settings import Settings, SourceConfig
 from ingestion.readers import READERS
 from ingestion.sources import connector
-from ingestion.sync import sync_source
+from ingestion.sync import hold_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,38 +38,9 @@ MISFIT = "value_does_not_fit"
 ORDER = '{{"id": {}, "updated_at": "2026-01-0{}T00:00:00Z", "total_price": "{}"}}\n'
 
 
-def write(folder: Path, name: str, content: str | bytes) -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def export(folder: Path, system: str, **options: Any) -> tuple[Settings, SourceConfig]:
-    source = SourceConfig(
-        name=system, kind=f"{system}_export", options={"path": str(folder), **options}
-    )
-    return Settings(sources=(source,), max_quarantine_share=1), source
-
-
-def files(folder: Path, **stream: Any) -> tuple[Settings, SourceConfig]:
-    stream = {"glob": "*.csv", "key": ["id"], **stream}
-    options = {"path": str(folder), "streams": {"things": stream}}
-    source = SourceConfig(name="lists", kind="files", options=options)
-    return Settings(sources=(source,)), source
-
-
 def only(configured: tuple[Settings, SourceConfig], *streams: str) -> tuple[Settings, SourceConfig]:
     settings, source = configured
     return settings, source.model_copy(update={"streams": streams})
-
-
-def sync(
-    warehouse: Warehouse, configured: tuple[Settings, SourceConfig], **more: Any
-) -> dict[str, Any]:
-    """Sync, and return the slices by name."""
-    runs = sync_source(warehouse, *configured, run_id=uuid.uuid4(), **more)
-    return {run.slice: run for run in runs}
 
 
 def test_batches_land_in_their_order_and_each_file_once(
@@ -173,6 +145,21 @@ def test_a_poisoned_record_of_each_source_is_quarantined_and_the_rest_lands(
     assert len(found[0][3]) > 5
 
 
+def test_a_bad_file_that_was_taken_away_ends_the_failure(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    write(tmp_path, "a.csv", "id\n1\n")
+    bad = write(tmp_path, "b.csv", 'id\n"2\n')
+    for _ in range(2):
+        with pytest.raises(SyncFailedError):
+            sync(warehouse, files(tmp_path))
+    bad.unlink()
+    for _ in range(2):
+        assert sync(warehouse, files(tmp_path)) == {}
+    found = fetch(warehouse, "select slice, status from ops.sync_runs order by started_at")
+    assert found == [("a.csv", "succeeded"), *[("b.csv", "failed")] * 2, ("-", "succeeded")]
+
+
 def test_two_syncs_of_one_source_at_once_are_refused(warehouse: Warehouse, tmp_path: Path) -> None:
     configured = files(tmp_path)
     write(tmp_path, "a.csv", "id\n1\n")
@@ -181,6 +168,22 @@ def test_two_syncs_of_one_source_at_once_are_refused(warehouse: Warehouse, tmp_p
         with pytest.raises(AlreadyRunningError, match="syncing lists"):
             sync(warehouse, configured)
     assert len(sync(warehouse, configured)) == 1
+
+
+def test_a_sync_with_patience_waits_for_whoever_holds_its_source(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    configured = files(tmp_path)
+    write(tmp_path, "a.csv", "id\n1\n")
+    with ThreadPoolExecutor() as pool:
+        with hold_sources(warehouse, ["others", "lists"]):
+            with pytest.raises(AlreadyRunningError, match="syncing lists, or builds"):
+                sync(warehouse, configured, patience=0.2)
+            waiting = pool.submit(sync, warehouse, configured, patience=60)
+            waits = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted"
+            while not fetch(warehouse, waits)[0][0]:
+                time.sleep(0.01)
+        assert list(waiting.result()) == ["a.csv"]
 
 
 @pytest.mark.parametrize(

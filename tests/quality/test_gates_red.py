@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from quality_tables import AS_OF, CLEAN, SOURCES, multiply, schema_of
 
-from crmhouse.errors import GateFailedError
+from crmhouse.errors import ConfigurationError, GateFailedError
+from quality import require_known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def test_the_marts_gate_goes_red_for_each_kind_of_rule(marts: Warehouse, gate: R
         "fct_mrr_monthly/movement_known": 1,
         "fct_mrr_monthly/movement_has_its_sign": 1,
         "fct_opportunities/closed_known": 1,
-        "fct_payments/refund_within_amount": 2,
+        "fct_payments/refund_within_amount": 3,
         "reconciliation/no_row_lost": 1,
         "mrr_movements_monthly/identity": 1,
         "revenue_monthly/cash_agrees": 1,
@@ -96,7 +97,8 @@ def test_the_error_of_a_red_gate_names_expectation_rows_query_and_page(
     with pytest.raises(GateFailedError) as raised:
         gate("raw").raise_for_failures(page)
     message = str(raised.value)
-    assert "stripe.charges, amount_not_negative: 1 of 1 rows. No charge has a negative" in message
+    assert "stripe.charges/amount_not_negative: 1 of 1 rows. No charge has a negative" in message
+    assert "crmhouse run --accept stripe.charges/amount_not_negative" in message
     assert 'select * from "raw_stripe"."charges"' in message
     assert str(page) in message
 
@@ -206,6 +208,13 @@ def test_streams_that_a_source_does_not_sync_are_left_out(raw: Warehouse, gate: 
 def test_a_files_source_need_not_hold_exchange_rates(gate: RunGate) -> None:
     report = gate("raw", sources={"files": ["reference", "other_files"]})
     assert {r.suite for r in report.results} == {"reference.fx_rates_monthly"}
+
+
+def test_a_result_that_no_gate_has_cannot_be_accepted() -> None:
+    known = ["salesforce.account/not_empty", "dim_customers/volume_steady"]
+    require_known(known, sources=SOURCES)
+    with pytest.raises(ConfigurationError, match=r"expectation shop\.orders/nothing, x\. Write"):
+        require_known([*known, "x", "shop.orders/nothing"], sources=SOURCES)
 
 
 def test_a_result_that_a_person_accepts_becomes_a_warning(raw: Warehouse, gate: RunGate) -> None:

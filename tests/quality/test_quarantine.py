@@ -21,6 +21,7 @@ ORDERS = Stream(
         Column("updated_at", ColumnType.TIMESTAMPTZ),
         Column("currency", ColumnType.TEXT),
         Column("total_price", ColumnType.NUMERIC),
+        Column("refunds", ColumnType.JSONB),
         Column("gone", ColumnType.BOOLEAN),
     ),
     version="updated_at",
@@ -43,11 +44,13 @@ def test_what_landed_is_what_was_loaded_and_what_was_put_aside(warehouse: Wareho
         {**GOOD, "id": 5, "currency": None, "total_price": "-1"},  # breaks two rules, counts once
         {**GOOD, "id": 6, "created_at": "2025-06-01T00:00:00Z"},
         {**GOOD, "id": 7, "created_at": None},
+        {**GOOD, "id": 8, "refunds": [{"id": 1, "amount": "1.00"}, {"id": 2}]},
+        {**GOOD, "id": 9, "refunds": [{"id": 3, "transactions": []}]},
     ]
     rules = quality.row_rules("shopify", "orders")
     run = land(warehouse, ORDERS, records, rules=rules, run_id=uuid.uuid4())
-    assert run.extracted == run.inserted + run.quarantined == 7
-    assert fetch(warehouse, "select id from raw_test.orders order by id") == [(1,), (3,)]
+    assert run.extracted == run.inserted + run.quarantined == 9
+    assert fetch(warehouse, "select id from raw_test.orders order by id") == [(1,), (3,), (9,)]
     aside = fetch(warehouse, "select record_key, reason, detail from ops.quarantine order by 1")
     assert [(key, reason) for key, reason, _ in aside] == [
         ("2", "total_not_negative"),
@@ -55,6 +58,7 @@ def test_what_landed_is_what_was_loaded_and_what_was_put_aside(warehouse: Wareho
         ("5", "currency_present"),
         ("6", "created_before_changed"),
         ("7", "created_at_present"),
+        ("8", "refunds_have_amounts"),
     ]
     assert aside[0][2] == "No order has a negative total."
 

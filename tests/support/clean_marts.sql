@@ -30,7 +30,9 @@ select
     source_systems, record_count::bigint as record_count
 from (values
     ('c1', 'Mia Chen', 'mia.chen@northwind.example', 'a1', array['salesforce', 'stripe'], 2),
-    ('c2', 'Tariq Singh', 'tariq.singh@mail.example', null, array['shopify'], 1)
+    ('c2', 'Tariq Singh', 'tariq.singh@mail.example', null, array['shopify'], 1),
+    -- All records are deleted; the payment y3 keeps the customer.
+    ('c3', null, null, null, array[]::text[], 0)
 ) as people (customer_id, full_name, email, account_id, source_systems, record_count);
 
 create table marts_build.customer_identities as
@@ -113,17 +115,21 @@ select
 
 create table marts_build.fct_payments as
 select
-    payment_id, 'stripe' as source, payment_id as source_payment_id, 'c1' as customer_id,
+    payment_id, 'stripe' as source, payment_id as source_payment_id, customer_id,
     timestamptz '2025-03-02Z' as paid_at, 'succeeded' as status, 'USD' as currency, amount,
     refunded_amount, amount as amount_usd, false as is_test, settles_order_id, settles_invoice_id
-from (values ('y1', 100.00, 20.00, 'r1', null), ('y2', 30.00, 0.00, null, 'i1')) as payments (
-    payment_id, amount, refunded_amount, settles_order_id, settles_invoice_id
+from (values
+    ('y1', 'c1', 100.00, 20.00, 'r1', null), ('y2', 'c1', 30.00, 0.00, null, 'i1'),
+    ('y3', 'c3', 5.00, 0.00, null, null)
+) as payments (
+    payment_id, customer_id, amount, refunded_amount, settles_order_id, settles_invoice_id
 );
 
 create table marts_build.fct_mrr_monthly as
 select
     'c1' as customer_id, month::date as month, mrr_usd, previous_mrr_usd, movement,
-    mrr_usd - previous_mrr_usd as movement_usd, 1 as active_subscriptions
+    mrr_usd - previous_mrr_usd as movement_usd, 1 as active_subscriptions, 0 as missing_fx_rates,
+    0 as carried_fx_rates
 from (values ('2025-02-01', 20.0, 0.0, 'new'), ('2025-03-01', 30.0, 20.0, 'expansion')) as months (
     month, mrr_usd, previous_mrr_usd, movement
 );

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as arrow_parquet
 from psycopg import sql
 
 from ingestion.landing import Slice, land_slice
+from ingestion.readers import READERS
 from ingestion.readers.json_lines import batch_of
 from ingestion.streams import Column, ColumnType, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from crmhouse.rules import RowRule
     from crmhouse.warehouse import Warehouse
+    from ingestion.batches import Batch
     from ingestion.runs import SliceRun
 
 VERSIONED = Stream(
@@ -50,31 +55,60 @@ def land(
     stream: Stream,
     records: Sequence[dict[str, Any] | bytes],
     *,
+    reported: int | None = None,
+    batch_rows: int = 1000,
+    meanwhile: Callable[[], object] = lambda: None,
+    **options: Any,
+) -> SliceRun:
+    """Land records as the JSON Lines reader would deliver them; do something before the end."""
+    lines = [
+        record if isinstance(record, bytes) else json.dumps(record).encode() for record in records
+    ]
+
+    def read() -> Iterator[Batch]:
+        for start in range(0, len(lines), batch_rows):
+            yield batch_of(lines[start : start + batch_rows], stream.flatten)
+        meanwhile()
+
+    return land_batches(
+        warehouse, stream, read, reported=reported, checkpoint={"lines": len(lines)}, **options
+    )
+
+
+def land_file(
+    warehouse: Warehouse, stream: Stream, ending: str, content: bytes, **options: Any
+) -> SliceRun:
+    """Land a file of that ending."""
+    return land_batches(
+        warehouse, stream, lambda: READERS[ending](io.BytesIO(content), stream, 1000), **options
+    )
+
+
+def parquet(columns: dict[str, Any]) -> bytes:
+    """The Parquet file of these columns."""
+    file = io.BytesIO()
+    arrow_parquet.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def land_batches(
+    warehouse: Warehouse,
+    stream: Stream,
+    read: Callable[[], Iterator[Batch]],
+    *,
     name: str = "slice",
     run_id: uuid.UUID | None = None,
     share: float = 1.0,
     rules: Sequence[RowRule] = (),
     reported: int | None = None,
-    batch_rows: int = 1000,
+    checkpoint: dict[str, Any] | None = None,
 ) -> SliceRun:
-    """Land records as the JSON Lines reader would deliver them."""
-    lines = [
-        record if isinstance(record, bytes) else json.dumps(record).encode() for record in records
-    ]
-    part = Slice(
-        name,
-        lambda: (
-            batch_of(lines[start : start + batch_rows], stream.flatten)
-            for start in range(0, len(lines), batch_rows)
-        ),
-        lambda: {"lines": len(lines)},
-        reported,
-    )
+    """Land a slice of the source `test`."""
     return land_slice(
         warehouse,
         "test",
         stream,
-        part,
+        Slice(name, read, lambda: checkpoint or {}, reported),
         run_id=run_id or uuid.uuid4(),
         max_quarantine_share=share,
         rules=rules,

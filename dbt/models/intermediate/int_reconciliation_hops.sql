@@ -7,6 +7,12 @@ extracts as (
 
 ),
 
+landed_rows as (
+
+    select * from {{ ref('int_reconciliation_landed') }}
+
+),
+
 raw_rows as (
 
     select * from {{ ref('int_reconciliation_raw') }}
@@ -34,17 +40,22 @@ streams as (
 final as (
 
     select
-        source,
-        stream,
+        extracts.source,
+        extracts.stream,
         'extract_to_raw' as hop,
-        extracted as source_count,
-        landed as target_count,
-        quarantined as excluded_count,
+        extracts.extracted as source_count,
+        coalesce(landed_rows.records, 0) as target_count,
+        extracts.further_versions + extracts.quarantined as excluded_count,
         null::numeric as source_amount,
         null::numeric as target_amount,
         null::numeric as excluded_amount,
-        'quarantined: see ops.quarantine' as reason
+        'further versions of a row, or in ops.quarantine (' || extracts.quarantined || ')'
+            as reason
     from extracts
+    left join landed_rows
+        on
+            extracts.source = landed_rows.source
+            and extracts.stream = landed_rows.stream
     union all
     select
         streams.source,

@@ -8,25 +8,28 @@ history as (
 
 ),
 
-opportunities as (
+raw_opportunities as (
 
-    select * from {{ ref('stg_salesforce__opportunities') }}
+    {{ source_union('salesforce', 'opportunity') }}
 
 ),
 
 orphans as (
 
-    -- A deleted opportunity is in no mart, and its history with it.
+    -- A deleted opportunity is in no mart, and its history with it. History whose opportunity was
+    -- never seen is not explained by that: it is a difference.
     select
         history.source,
         'opportunity_history' as stream,
         count(*) as left_records
     from history
-    left join opportunities
+    inner join raw_opportunities
         on
-            history.source = opportunities.source
-            and history.source_opportunity_id = opportunities.source_opportunity_id
-    where opportunities.source_opportunity_id is null
+            history.source = raw_opportunities.source
+            and history.source_opportunity_id = raw_opportunities.id
+    where
+        raw_opportunities._deleted_at is not null
+        or raw_opportunities.is_deleted is true
     group by history.source
 
 ),

@@ -35,7 +35,7 @@ final as (
         -- How often a month an invoice is written; a fixed discount comes off every one.
         max(intervals_per_year / (12.0 * billing_interval_count)) as invoices_per_month
     from normalised
-    group by 1, 2
+    group by source, source_subscription_id
 
 )
 

@@ -25,12 +25,6 @@ rates as (
 
 ),
 
-context as (
-
-    select * from {{ ref('int_run_context') }}
-
-),
-
 last_visits as (
 
     select *
@@ -43,15 +37,12 @@ dated as (
 
     select
         opportunities.*,
-        -- An org with one currency has no currency field: its amounts are in the reporting one.
-        coalesce(opportunities.currency, context.reporting_currency) as known_currency,
         coalesce(last_visits.entered_at, opportunities.created_at) as stage_changed_at,
         case
             when opportunities.is_closed and opportunities.stage = last_visits.stage
                 then last_visits.entered_at
         end as closed_at
     from opportunities
-    cross join context
     left join last_visits
         on
             opportunities.source = last_visits.source
@@ -73,7 +64,7 @@ final as (
         dated.forecast_category,
         dated.probability_rate,
         dated.amount,
-        dated.known_currency as currency,
+        dated.currency,
         {{ to_reporting('dated.amount', 'rates.rate') }} as amount_usd,
         dated.created_at,
         dated.stage_changed_at,
@@ -92,7 +83,7 @@ final as (
             and dated.source_account_id = account_links.source_id
     left join rates
         on
-            dated.known_currency = rates.currency
+            dated.currency = rates.currency
             and {{ utc_month('dated.stage_changed_at') }} = rates.month
 
 )

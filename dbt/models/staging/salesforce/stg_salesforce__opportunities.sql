@@ -19,7 +19,8 @@ final as (
         forecast_category_name as forecast_category,
         probability / 100 as probability_rate,
         amount,
-        upper(currency_iso_code) as currency,
+        -- An org with a single currency has no such field.
+        coalesce(upper(currency_iso_code), {{ currency_of_source('source') }}) as currency,
         close_date,
         coalesce(is_closed, false) as is_closed,
         coalesce(is_won, false) as is_won,

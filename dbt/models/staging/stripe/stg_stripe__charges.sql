@@ -15,7 +15,9 @@ final as (
         customer as source_customer_id,
         invoice as source_invoice_id,
         metadata ->> 'shopify_order_id' as shopify_order_id,
-        status,
+        -- An authorisation that is not captured succeeded too, but took no money yet.
+        case when captured is false and status = 'succeeded' then 'authorized' else status end
+            as status,
         upper(currency) as currency,
         {{ minor_to_major('amount', 'currency') }} as amount,
         {{ minor_to_major('amount_refunded', 'currency') }} as refunded_amount,

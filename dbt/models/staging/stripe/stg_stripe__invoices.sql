@@ -13,7 +13,9 @@ final as (
         source_system,
         id as source_invoice_id,
         customer as source_customer_id,
-        subscription as source_subscription_id,
+        -- API versions from 2025-03-31 on name the subscription below `parent`.
+        coalesce(subscription, parent #>> '{subscription_details,subscription}')
+            as source_subscription_id,
         status,
         upper(currency) as currency,
         {{ minor_to_major('total', 'currency') }} as total_amount,
