@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from crmhouse.cli.output import Table, show
@@ -47,7 +49,9 @@ def tables_of_truth(comparisons: Sequence[Comparison], found: Recognition) -> li
 
 def where_to_look(config: Path, url: str, gate_page: Path | None) -> Table:
     """Return where the demo's results are."""
-    command = f"crmhouse --config {config}"
+    # As it was called, where the shell would not find it by its name alone.
+    program = "crmhouse" if shutil.which("crmhouse") else sys.argv[0]
+    command = f"{program} --config {config}"
     rows = [
         ("the marts", f"{command} warehouse psql -c 'table marts.revenue_monthly'"),
         ("a BI tool", f"{command} warehouse start, then {url}"),
