@@ -89,6 +89,9 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
                     array(select nspname::text from pg_namespace)
                 """
             ).fetchone()
+    except ConfigurationError as error:
+        yield Finding("settings", "warehouse_url", "problem", str(error))
+        return
     except PermissionMissingError as error:
         yield Finding("warehouse", "permissions", "problem", str(error))
         return

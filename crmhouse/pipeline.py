@@ -254,6 +254,8 @@ def _reason(error: BaseException) -> str:
     """Return what may be kept: our own messages hold no personal value, others might."""
     if isinstance(error, CrmhouseError):
         return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     return f"ended by {type(error).__name__}"
 
 

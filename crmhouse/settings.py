@@ -27,6 +27,7 @@ from crmhouse.literal_secrets import refuse_literal_secrets
 CONFIG_FILE_VARIABLE = "CRMHOUSE_CONFIG"
 DEFAULT_CONFIG_FILE = "crmhouse.yaml"
 
+_UNKNOWN = "there is no such setting; docs/reference/settings.md lists all of them"
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
@@ -53,7 +54,9 @@ class SourceConfig(BaseModel):
         default=None, description="Streams to sync; all of the source's when left out."
     )
     schedule: str | None = Field(
-        default=None, description="Cron expression of this source's own scheduled sync."
+        default=None,
+        pattern=r"^\S+(\s+\S+){4,5}$",
+        description="Cron expression of this source's own scheduled sync, such as `*/15 * * * *`.",
     )
     currency: str | None = Field(
         default=None,
@@ -254,7 +257,8 @@ def _faults(error: ValidationError, file: Path | None) -> str:
     """List every fault with its place; never the value, it may be a secret."""
     places = f"{file or 'no configuration file'} and the CRMHOUSE_ environment variables"
     lines = [
-        f"  {'.'.join(str(part) for part in fault['loc']) or 'settings'}: {fault['msg']}"
+        f"  {'.'.join(str(part) for part in fault['loc']) or 'settings'}: "
+        + (_UNKNOWN if fault["type"] == "extra_forbidden" else fault["msg"])
         for fault in error.errors(include_input=False, include_url=False)
     ]
     return "\n".join([f"The settings are not valid (looked at {places}):", *lines])

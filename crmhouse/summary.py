@@ -155,7 +155,8 @@ def read_summary(warehouse: Warehouse, run_id: UUID | None = None) -> Summary:
             connection.cursor(row_factory=dict_row)
             .execute(
                 """
-                select run_id, status, outcome, as_of, error,
+                select run_id, status, outcome, error,
+                    coalesce(as_of, (select as_of from ops.run_context)) as as_of,
                     extract(epoch from finished_at - started_at)::float8 as seconds,
                     (select reporting_currency from ops.run_context) as currency
                 from ops.pipeline_runs

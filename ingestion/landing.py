@@ -17,7 +17,7 @@ from crmhouse.errors import RunFailedError, TooManyBadRecordsError
 from ingestion.catalogue import refresh_statistics
 from ingestion.merge import Merged, merge, watermark
 from ingestion.raw_tables import evolve, prepare
-from ingestion.runs import SliceRun, forget, quarantine, save_checkpoint
+from ingestion.runs import SliceRun, forget, quarantine, save_checkpoint, supersede
 from ingestion.staging import REJECTED, STAGED, Staging
 
 if TYPE_CHECKING:
@@ -111,10 +111,13 @@ def land_slice(
                 reported=part.reported,
             )
             quarantine(connection, run, REJECTED)
+            held = staging.reasons() if run.quarantined else ""
             newest = watermark(connection, table, STAGED) if table.columns else None
             save_checkpoint(connection, run, checkpoint, newest)
             if part.overtakes:
                 forget(connection, run, part.overtakes)
+            if table.columns:
+                supersede(connection, run, table)
             run.record(connection)
             refresh_statistics(connection, table.identifier, run.changed)
     logger.info(
@@ -122,6 +125,10 @@ def land_slice(
         source, stream.name, part.name, run.extracted, run.inserted, run.updated, run.unchanged,
         run.quarantined,
     )  # fmt: skip
+    if held:
+        logger.warning(
+            "%s: %d records held back in ops.quarantine: %s", staging.place, run.quarantined, held
+        )
     return run
 
 

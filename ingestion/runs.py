@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from ingestion.raw_tables import RawTable
+
 Status = Literal["succeeded", "partial", "failed"]
 
 
@@ -150,4 +152,30 @@ def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) 
             """
         ).format(rejected),
         [run.source, run.stream, run.slice, run.run_id],
+    )
+
+
+def supersede(connection: Connection, run: SliceRun, table: RawTable) -> None:
+    """Resolve what is held back and has been repaired, inside the transaction that lands the slice.
+
+    That is what an earlier reading of the slice left behind, and records of which this run has
+    landed a good version. Where nothing is held the table is not looked at.
+    """
+    connection.execute(
+        sql.SQL(
+            """
+            update ops.quarantine as held set resolved_at = now(), resolution = 'superseded'
+            where held.source = %s and held.stream = %s and held.resolved_at is null
+                and (held.run_id, held.slice) <> (%s, %s)
+                and (
+                    held.slice = %s
+                    or held.record_key in (
+                        select concat_ws('|', {key}) from {raw} where _run_id = %s
+                    )
+                )
+            """
+        ).format(
+            key=sql.SQL(", ").join(map(sql.Identifier, table.stream.key)), raw=table.identifier
+        ),
+        [run.source, run.stream, run.run_id, run.slice, run.slice, run.run_id],
     )

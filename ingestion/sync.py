@@ -204,13 +204,15 @@ def hold_sources(
     """
     with warehouse.connect(autocommit=True) as connection:
         for source in sorted(sources):  # one order for all, so that nobody waits in a circle
-            if not _lock(connection, source, seconds=0):
+            if _lock(connection, source, seconds=0):
+                continue
+            if patience:
                 logger.info("%s is held by another process: waiting up to %.0f s", source, patience)
-                if not _lock(connection, source, seconds=patience):
-                    raise AlreadyRunningError(
-                        f"Another process is syncing {source}, or builds the marts from it, at "
-                        "this moment. Wait for it to end."
-                    )
+            if not (patience and _lock(connection, source, seconds=patience)):
+                raise AlreadyRunningError(
+                    f"Another process is syncing {source}, or builds the marts from it, at this "
+                    "moment. Wait for it to end."
+                )
         try:
             yield
         finally:

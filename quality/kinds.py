@@ -9,6 +9,7 @@ these, so that they cannot disagree.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -64,9 +65,9 @@ class PerRow(_Rule):
         return self
 
     @property
+    @abstractmethod
     def violation(self) -> str:
         """Return the SQL that is true for a row that breaks the rule; NULL counts as false."""
-        raise NotImplementedError
 
 
 class NotNull(PerRow):
@@ -188,9 +189,9 @@ class PerTable(_Rule):
     """
 
     @property
+    @abstractmethod
     def statistic(self) -> str:
         """Return the SQL aggregate over the table's rows."""
-        raise NotImplementedError
 
     @property
     def shown(self) -> str:

@@ -138,8 +138,9 @@ class GateReport:
             lines.append(f"- and {len(failures) - _MOST_FAILURES_TOLD} more")
         if page is not None:
             lines.append(f"All results: {page}")
+        accept = (f"--accept {r.suite}/{r.expectation}" for r in failures[:_MOST_FAILURES_TOLD])
         lines.append(
-            "Repair the data, or let a result that is right pass once: crmhouse run --accept "
-            f"{failures[0].suite}/{failures[0].expectation}"
+            "Repair the data, or let results that are right pass once: "
+            f"crmhouse run {' '.join(accept)}"
         )
         raise GateFailedError("\n".join(lines))

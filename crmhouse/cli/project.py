@@ -50,7 +50,7 @@ def check(ctx: click.Context, form: str) -> None:
     else:
         rows = [(f.outcome, f.area, f.about, f.detail) for f in findings]
         emit_tables(Table("Checks", ("outcome", "area", "about", "detail"), rows))
-        click.echo(f"{len(problems)} problems", err=True)
+        click.echo(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}", err=True)
     unreachable = any(finding.area == "warehouse" for finding in problems)
     ctx.exit(DONE if not problems else FAILED if unreachable else USAGE)
 

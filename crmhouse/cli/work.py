@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WAREHOUSE_VARIABLE = "CRMHOUSE_WAREHOUSE_URL"
 
+_COUNTS = ("extracted", "inserted", "updated", "unchanged", "deleted", "quarantined")
 _EXIT_CODES = {"succeeded": DONE, "partial": PARTIAL}
 
 
@@ -45,9 +46,8 @@ def sync(ctx: click.Context, targets: tuple[str, ...], form: str) -> None:
     if form == "json":
         emit_json({"streams": _by_stream(runs), "errors": errors})
     else:
-        columns = ("stream", "records", "inserted", "updated", "unchanged", "deleted", "held back")
         rows = [tuple(stream.values()) for stream in _by_stream(runs)]
-        emit_tables(Table("Rows per stream", columns, rows))
+        emit_tables(Table("Rows per stream", ("stream", "records", *_COUNTS[1:]), rows))
         if not rows and not errors:
             click.echo("Nothing new: raw tables unchanged.", err=True)
     for error in errors.values():
@@ -136,11 +136,10 @@ def _sync(
 def _by_stream(runs: list[SliceRun]) -> list[dict[str, Any]]:
     """Add up the slices of each stream."""
     found: dict[str, dict[str, Any]] = {}
-    counts = ("extracted", "inserted", "updated", "unchanged", "deleted", "quarantined")
     for run in runs:
         name = f"{run.source}.{run.stream}"
-        stream = found.setdefault(name, {"stream": name, **dict.fromkeys(counts, 0)})
-        for count in counts:
+        stream = found.setdefault(name, {"stream": name, **dict.fromkeys(_COUNTS, 0)})
+        for count in _COUNTS:
             stream[count] += getattr(run, count)
     return list(found.values())
 
@@ -165,7 +164,12 @@ def run(ctx: click.Context, force: bool, accept: tuple[str, ...], form: str) -> 
 
     app: App = ctx.obj
     with open_warehouse(app.settings) as warehouse:
-        result = _refresh(app.settings, force=force, accept=accept)
+        try:
+            result = _refresh(app.settings, force=force, accept=accept)
+        except CrmhouseError as error:
+            if form == "json":
+                emit_json({"status": "failed", "error": str(error)})
+            raise
         summary = read_summary(warehouse, result.run_id)
     if form == "json":
         emit_json(summary)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crmhouse.settings import Settings, SourceConfig
 
 Connector = files.FilesConnector
+_UNKNOWN = "there is no such option; `crmhouse sources --kinds` lists them"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
         built = build(options=source.options, base=base, batch_rows=settings.batch_rows)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'options'}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc'])) or 'options'}: "
+            + (_UNKNOWN if fault["type"] == "extra_forbidden" else fault["msg"])
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError(f"Source {source.name}, options: {faults}.") from None

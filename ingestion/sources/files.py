@@ -8,6 +8,7 @@ that sort after it are read again too, in order.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from ingestion.batches import Batch
+
+logger = logging.getLogger(__name__)
 
 _NUMBERS = re.compile(r"(\d+)")
 _TYPE_NAMES = {kind.name.lower(): kind for kind in ColumnType}
@@ -135,11 +138,16 @@ class FilesConnector:
             SourceRefusedError: the folder is gone, or a file has an unknown format.
         """
         if not self.root.is_dir():
-            raise SourceRefusedError(f"The folder {self.root} does not exist.")
+            raise SourceRefusedError(
+                f"The folder {self.root} does not exist. Set the option path to the files."
+            )
         entry = next(entry for entry in self.files if entry.stream is stream)
         current: set[str] = set()
         again = False
-        for path in entry.find():
+        found = entry.find()
+        if not found:
+            logger.warning("No file for stream %s: looked for %s.", stream.name, entry.where)
+        for path in found:
             name = path.relative_to(self.root).as_posix()
             if path.suffix not in READERS:
                 raise SourceRefusedError(

@@ -228,3 +228,18 @@ def test_the_warehouse_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
     settings = load_settings()
     assert SECRET not in repr(settings)
     assert SECRET not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("reporting_curency: EUR", "reporting_curency: there is no such setting"),
+        ("sources: [{name: s, kind: k, optons: {}}]", r"sources\.0\.optons: there is no such"),
+        ("sources: [{name: s, kind: k, schedule: every day}]", r"sources\.0\.schedule: "),
+    ],
+)
+def test_a_slip_in_a_name_or_a_schedule_is_named(content: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "crmhouse.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigurationError, match=says):
+        load_settings(file)

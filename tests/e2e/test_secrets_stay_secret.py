@@ -51,9 +51,9 @@ def test_neither_files_nor_logs_nor_ops_hold_a_secret_or_a_person(
     address = warehouse.url().replace("postgres@", f"postgres:{CANARY}@")
     assert CANARY in address
 
-    def run() -> subprocess.CompletedProcess[bytes]:
+    def run(*more: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            project.command("run", "--force"), cwd=tmp_path, capture_output=True, check=False,
+            project.command("run", "--force", *more), cwd=tmp_path, capture_output=True, check=False,
             env={
                 **environment(), "CRMHOUSE_WAREHOUSE_URL": address, "CRMHOUSE_LOG_LEVEL": "DEBUG",
             },
@@ -63,8 +63,11 @@ def test_neither_files_nor_logs_nor_ops_hold_a_secret_or_a_person(
     assert good.returncode == 0, good.stderr[-4000:]
     with warehouse.connect() as connection:
         connection.execute("update raw_stripe.charges set amount = -1")
-    red = run()
+    red = run("--format", "json")
     assert red.returncode == 1
+    said = json.loads(red.stdout)
+    assert said["status"] == "failed"
+    assert "The raw gate is red" in said["error"]
 
     for result in (good, red):
         assert leaks(result.stdout + result.stderr, secrets) == set()

@@ -145,6 +145,39 @@ def test_a_poisoned_record_of_each_source_is_quarantined_and_the_rest_lands(
     assert len(found[0][3]) > 5
 
 
+def test_a_record_that_was_repaired_is_held_back_no_longer(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    def held() -> list[tuple[object, ...]]:
+        return fetch(
+            warehouse, "select record_key, resolution from ops.quarantine order by record_key"
+        )
+
+    orders = "batch_1/shopify/orders.jsonl", "batch_2/shopify/orders.jsonl"
+    good, bad = ORDER.format(1, 1, "5.00"), [ORDER.format(n, 1, "much") for n in (2, 3)]
+    write(tmp_path, orders[0], good + "".join(bad))
+    sync(warehouse, export(tmp_path, "shopify"))
+    assert held() == [("2", None), ("3", None)]
+    write(tmp_path, orders[1], ORDER.format(2, 2, "7.00"))  # the next delivery repairs one
+    sync(warehouse, export(tmp_path, "shopify"))
+    assert held() == [("2", "superseded"), ("3", None)]
+    write(tmp_path, orders[0], good)  # the other is taken out of its file
+    sync(warehouse, export(tmp_path, "shopify"))
+    assert held() == [("2", "superseded"), ("3", "superseded")]
+    write(tmp_path, orders[0], good + bad[1])  # and comes back as it was
+    sync(warehouse, export(tmp_path, "shopify"))
+    assert held() == [("2", "superseded"), ("3", None)]
+
+
+def test_a_stream_without_any_file_is_named_in_the_log(
+    warehouse: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "a.txt", "")
+    assert sync(warehouse, files(tmp_path)) == {}
+    assert "No file for stream" in caplog.text
+    assert str(tmp_path) in caplog.text
+
+
 def test_a_bad_file_that_was_taken_away_ends_the_failure(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
