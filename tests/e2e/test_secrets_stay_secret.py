@@ -53,7 +53,8 @@ def test_neither_files_nor_logs_nor_ops_hold_a_secret_or_a_person(
 
     def run(*more: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            project.command("run", "--force", *more), cwd=tmp_path, capture_output=True, check=False,
+            project.command("run", "--force", *more),
+            cwd=tmp_path, capture_output=True, check=False,
             env={
                 **environment(), "CRMHOUSE_WAREHOUSE_URL": address, "CRMHOUSE_LOG_LEVEL": "DEBUG",
             },
