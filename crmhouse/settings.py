@@ -37,6 +37,14 @@ def _aware(moment: datetime) -> datetime:
     return moment
 
 
+def _cron(expression: str) -> str:
+    """Refuse what has not the form of a cron expression; Prefect looks at the fields themselves."""
+    if len(expression.split()) not in {5, 6}:
+        raise ValueError("this is not a cron expression such as '*/15 * * * *'")
+    return expression
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
@@ -53,9 +61,8 @@ class SourceConfig(BaseModel):
     streams: tuple[str, ...] | None = Field(
         default=None, description="Streams to sync; all of the source's when left out."
     )
-    schedule: str | None = Field(
+    schedule: Cron | None = Field(
         default=None,
-        pattern=r"^\S+(\s+\S+){4,5}$",
         description="Cron expression of this source's own scheduled sync, such as `*/15 * * * *`.",
     )
     currency: str | None = Field(

@@ -105,7 +105,7 @@ def test_a_lock_connection_that_was_lost_does_not_undo_a_run_that_has_finished(
     [
         (GateFailedError("12 rows break unique(id)"), "12 rows break unique(id)"),
         (ValueError("ann@example.org is not a number"), "ended by ValueError"),
-        (KeyboardInterrupt(), "ended by KeyboardInterrupt"),
+        (KeyboardInterrupt(), "interrupted"),
     ],
 )
 def test_an_error_closes_the_run_and_only_our_own_words_are_kept(

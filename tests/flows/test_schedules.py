@@ -77,5 +77,5 @@ def test_a_paused_schedule_stays_paused_and_gets_its_source_and_its_new_time(
 
 
 def test_what_is_not_a_cron_expression_is_refused(prefect: PrefectServer, tmp_path: Path) -> None:
-    said = apply(prefect, tmp_path, {"shop": "often"}, expect=2)
-    assert "Source shop: schedule 'often' is not a cron expression" in said
+    said = apply(prefect, tmp_path, {"shop": "61 * * * *"}, expect=2)
+    assert "Source shop: schedule '61 * * * *' is not a cron expression" in said
