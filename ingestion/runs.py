@@ -84,6 +84,16 @@ def checkpoints(connection: Connection, source: str, stream: str) -> dict[str, d
     return dict(rows.fetchall())
 
 
+def is_failing(connection: Connection, source: str, stream: str) -> bool:
+    """Say whether the last record of a stream is a failure."""
+    last = connection.execute(
+        "select status from ops.sync_runs where source = %s and stream = %s "
+        "order by started_at desc limit 1",
+        [source, stream],
+    ).fetchone()
+    return last == ("failed",)
+
+
 def save_checkpoint(
     connection: Connection,
     run: SliceRun,

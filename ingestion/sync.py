@@ -19,7 +19,7 @@ from crmhouse.errors import (
 from ingestion.faults import FAULTS, of_ours
 from ingestion.landing import land_slice
 from ingestion.raw_tables import prepare
-from ingestion.runs import SliceRun, checkpoints
+from ingestion.runs import SliceRun, checkpoints, is_failing
 from ingestion.sources import connector
 
 if TYPE_CHECKING:
@@ -119,14 +119,14 @@ def _sync_stream(
     rules: Rules,
 ) -> Iterator[SliceRun]:
     """Land the slices of a stream that have something to do; record the one that fails."""
-    part, started_at = NO_SLICE, datetime.now(UTC)
+    part, started_at, idle = NO_SLICE, datetime.now(UTC), True
     try:
         with warehouse.connect(autocommit=True) as connection:
             prepare(connection, source.name, stream, run_id)
             landed = checkpoints(connection, source.name, stream.name)
         row_rules = rules(reader.system, stream.name)
         for slice_ in reader.slices(stream, landed):
-            part, started_at = slice_.name, datetime.now(UTC)
+            part, started_at, idle = slice_.name, datetime.now(UTC), False
             yield land_slice(
                 warehouse,
                 source.name,
@@ -137,10 +137,11 @@ def _sync_stream(
                 rules=row_rules,
             )
             part, started_at = NO_SLICE, datetime.now(UTC)
-        _end_failure(
-            warehouse,
-            SliceRun(run_id, source.name, stream.name, NO_SLICE, "succeeded", started_at),
-        )
+        if idle:  # a bad file that was taken away leaves no slice that could end the failure
+            clean = SliceRun(run_id, source.name, stream.name, part, "succeeded", started_at)
+            with warehouse.connect() as connection:
+                if is_failing(connection, source.name, stream.name):
+                    clean.record(connection)
     except FAULTS as caught:
         error = of_ours(caught, f"{source.name}.{stream.name} {part}")
         failed = SliceRun(
@@ -148,21 +149,6 @@ def _sync_stream(
         )
         _record(warehouse, failed)
         raise error from None  # a chain would carry the database's own text, which quotes rows
-
-
-def _end_failure(warehouse: Warehouse, clean: SliceRun) -> None:
-    """Record a sync that found nothing wrong where the last record of its stream is a failure.
-
-    A bad file that was taken away leaves no slice that could say so.
-    """
-    with warehouse.connect() as connection:
-        last = connection.execute(
-            "select status from ops.sync_runs where source = %s and stream = %s "
-            "order by started_at desc limit 1",
-            [clean.source, clean.stream],
-        ).fetchone()
-        if last == ("failed",):
-            clean.record(connection)
 
 
 def _record(warehouse: Warehouse, failed: SliceRun) -> None:

@@ -17,6 +17,16 @@
 {%- endmacro %}
 
 
+{#- The order in which records give their values; its last parts settle ties, alike each run. -#}
+{% macro most_trusted_first(records) -%}
+    {{ trust_rank(records ~ '.source_system') }},
+                {{ records }}.updated_at desc nulls last,
+                {{ records }}.source,
+                {{ records }}.source_object,
+                {{ records }}.source_id
+{%- endmacro %}
+
+
 {#- The value of the record that comes first, among those that have one. -#}
 {% macro first_known(value, has_value=none, order_by='precedence') -%}
     (array_agg({{ value }} order by {{ order_by }}) filter (

@@ -40,11 +40,7 @@ ranked as (
         row_number() over (
             partition by links.customer_id
             order by
-                {{ trust_rank('records.source_system') }},
-                records.updated_at desc nulls last,
-                records.source,
-                records.source_object,
-                records.source_id
+                {{ most_trusted_first('records') }}
         ) as precedence
     from links
     left join records
