@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-_STALE_SHARE = 0.1
+_STALE_SHARE = 0.2
 _ENGINE_TYPES = frozenset(ColumnType)
 
 
@@ -83,7 +83,7 @@ def read_table(connection: Connection, schema: str, table: str) -> Present | Non
 
 
 def refresh_statistics(connection: Connection, table: sql.Identifier, changed: int) -> None:
-    """Analyse a table when a tenth of its rows changed, inside the caller's transaction.
+    """Analyse a table when a fifth of its rows changed, inside the caller's transaction.
 
     dbt queries it at once, before autovacuum would have looked; without statistics PostgreSQL
     joins thousands of rows in nested loops.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ingestion.batches import Values
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
+_USUAL_NUMBER = r"^-?[0-9]{1,40}(\.[0-9]{1,40})?$"  # compiles at once; `NUMBER` takes milliseconds
 _INTEGER = r"^-?[0-9]{1,19}$"
 _TRUE = pa.array(["true", "t", "1", "yes", "y"])
 _FALSE = pa.array(["false", "f", "0", "no", "n"])
@@ -157,7 +158,8 @@ def _check_bigint(array: pa.Array) -> pa.Array:
 
 
 def _check_numeric(array: pa.Array) -> pa.Array:
-    _require(array, NUMBER)
+    if not pc.all(pc.match_substring_regex(array, _USUAL_NUMBER)).as_py():
+        _require(array, NUMBER)
     return array
 
 

@@ -2,27 +2,33 @@
 
 Batches are fitted to the column types and copied into a staging table that only this connection
 can see. Then one transaction merges the rows, keeps the rejected records, moves the checkpoint and
-writes the run record. Killed at any moment, a slice is either landed with all of these or with
+writes the run record. While a raw table is empty there is nothing to merge with: that transaction
+then copies into it. Killed at any moment, a slice is either landed with all of these or with
 none; landed again, it changes nothing. Memory is bounded by one batch.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
 
 from crmhouse.errors import RunFailedError, TooManyBadRecordsError
 from ingestion.catalogue import refresh_statistics
-from ingestion.merge import Merged, merge, watermark
+from ingestion.merge import Merged, is_empty, merge, tombstones, try_lock, watermark
 from ingestion.raw_tables import evolve, prepare
 from ingestion.runs import SliceRun, forget, quarantine, save_checkpoint, supersede
-from ingestion.staging import REJECTED, STAGED, Staging
+from ingestion.staging import REJECTED, STAGED, Direct, Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from uuid import UUID
+
+    from psycopg import Connection
 
     from crmhouse.rules import RowRule
     from crmhouse.warehouse import Warehouse
@@ -84,42 +90,13 @@ def land_slice(
         ConfigurationError: the table was made from another declaration.
     """
     run = SliceRun(run_id, source, stream.name, part.name, "succeeded", datetime.now(UTC))
+    limits = _Limits(max_quarantine_share, rules)
     with warehouse.connect(autocommit=True) as connection:
-        table = prepare(connection, source, stream, run_id)
-        staging = Staging(connection, table, f"{source}.{stream.name} {part.name}")
-        staging.create()
-        for batch in part.read():
-            staging.add(batch)
-        staging.finish()
-        checkpoint = part.checkpoint()
-        with connection.transaction():
-            staging.divert(rules)
-            _refuse_bad_slice(staging, part, max_quarantine_share)
-            if table.wanted:
-                evolve(connection, table, run_id)
-                staging.complete()
-            merged = Merged(0, 0, 0)
-            if staging.present:
-                merged = merge(connection, table, STAGED, run_id, staging.present)
-            run = replace(
-                run,
-                extracted=staging.extracted,
-                inserted=merged.inserted,
-                updated=merged.updated,
-                deleted=merged.deleted,
-                quarantined=staging.rejected,
-                reported=part.reported,
-            )
-            quarantine(connection, run, REJECTED)
-            held = staging.reasons() if run.quarantined else ""
-            newest = watermark(connection, table, STAGED) if table.columns else None
-            save_checkpoint(connection, run, checkpoint, newest)
-            if part.overtakes:
-                forget(connection, run, part.overtakes)
-            if table.columns:
-                supersede(connection, run, table)
-            run.record(connection)
-            refresh_statistics(connection, table.identifier, run.changed)
+        landed = None
+        if stream.version:
+            with suppress(psycopg.errors.UniqueViolation):  # a key comes twice: the merge decides
+                landed = _land_into_empty(connection, run, stream, part, limits)
+        run, held = landed or _land_by_merge(connection, run, stream, part, limits)
     logger.info(
         "%s.%s %s: %d extracted, %d inserted, %d updated, %d unchanged, %d quarantined",
         source, stream.name, part.name, run.extracted, run.inserted, run.updated, run.unchanged,
@@ -127,9 +104,101 @@ def land_slice(
     )  # fmt: skip
     if held:
         logger.warning(
-            "%s: %d records held back in ops.quarantine: %s", staging.place, run.quarantined, held
+            "%s: %d records held back in ops.quarantine: %s", run.place, run.quarantined, held
         )
     return run
+
+
+class _Limits(NamedTuple):
+    """What a slice must keep to."""
+
+    max_quarantine_share: float
+    rules: Sequence[RowRule]
+
+
+def _land_into_empty(
+    connection: Connection, run: SliceRun, stream: Stream, part: Slice, limits: _Limits
+) -> tuple[SliceRun, str] | None:
+    """Copy a slice straight into its raw table, if that is empty and nobody else writes to it.
+
+    The versions of a stream say which record is current, so nothing has to be compared; and a key
+    that comes twice breaks the primary key. The transaction is open while the source is read; it
+    keeps other slices of the stream waiting, but no reader.
+
+    Returns:
+        The run and why records were held back; None where this is not the way to land it.
+
+    Raises:
+        psycopg.errors.UniqueViolation: two records have one key; nothing was landed.
+    """
+    table = prepare(connection, run.source, stream, run.run_id)
+    with connection.transaction():
+        if not (table.columns and try_lock(connection, table) and is_empty(connection, table)):
+            return None
+        with Direct(connection, table, run.place, run_id=run.run_id) as staging:
+            _stage(staging, part)
+            checkpoint = part.checkpoint()
+            staging.divert(limits.rules)
+        _refuse_bad_slice(staging, part, limits.max_quarantine_share)
+        merged = Merged(staging.extracted - staging.rejected, 0, tombstones(connection, table))
+        return _finish(staging, run, part, checkpoint, merged)
+
+
+def _land_by_merge(
+    connection: Connection, run: SliceRun, stream: Stream, part: Slice, limits: _Limits
+) -> tuple[SliceRun, str]:
+    """Copy a slice into private staging, then merge it."""
+    table = prepare(connection, run.source, stream, run.run_id)
+    with Staging(connection, table, run.place) as staging:
+        _stage(staging, part)
+    checkpoint = part.checkpoint()
+    with connection.transaction():
+        staging.divert(limits.rules)
+        _refuse_bad_slice(staging, part, limits.max_quarantine_share)
+        if table.wanted:
+            evolve(connection, table, run.run_id)
+            staging.complete()
+        merged = Merged(0, 0, 0)
+        if staging.present:
+            merged = merge(connection, table, STAGED, run.run_id, staging.present)
+        return _finish(staging, run, part, checkpoint, merged)
+
+
+def _stage(staging: Staging, part: Slice) -> None:
+    for batch in part.read():
+        staging.add(batch)
+    staging.finish()
+
+
+def _finish(
+    staging: Staging, run: SliceRun, part: Slice, checkpoint: Mapping[str, Any], merged: Merged
+) -> tuple[SliceRun, str]:
+    """Write down what a slice did, in the transaction that landed its rows.
+
+    Returns:
+        The run, and why records were held back.
+    """
+    connection, table = staging.connection, staging.table
+    run = replace(
+        run,
+        extracted=staging.extracted,
+        inserted=merged.inserted,
+        updated=merged.updated,
+        deleted=merged.deleted,
+        quarantined=staging.rejected,
+        reported=part.reported,
+    )
+    quarantine(connection, run, REJECTED)
+    held = staging.reasons() if run.quarantined else ""
+    newest = watermark(connection, table, staging.target) if table.columns else None
+    save_checkpoint(connection, run, checkpoint, newest)
+    if part.overtakes:
+        forget(connection, run, part.overtakes)
+    if table.columns:
+        supersede(connection, run, table)
+    run.record(connection)
+    refresh_statistics(connection, table.identifier, run.changed)
+    return run, held
 
 
 def _refuse_bad_slice(staging: Staging, part: Slice, max_quarantine_share: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import psycopg
 from psycopg import sql
 
 from ingestion.raw_tables import names
@@ -66,8 +67,10 @@ def merge(
     Of several staged rows with one key the latest version wins, and of equal versions the one
     that arrived last. A row changes only when its version is newer, or equal with other content;
     where the source has no versions, when its content differs. Among equal versions a deletion
-    stands, whatever arrives after it. Keys are taken in their order, so merges into one table wait
-    for each other but never deadlock; a row that is already current is not even locked.
+    stands, whatever arrives after it. A row that is already current is not even locked.
+
+    Merges into one table follow each other: a lock of the table is held to the transaction's end.
+    So none can meet another's rows half-way, and none needs the slower `on conflict`.
 
     Args:
         connection: in a transaction.
@@ -77,58 +80,173 @@ def merge(
         present: the columns that the slice has. Of the others it says nothing: a row keeps what it
             holds there, a new row has NULL.
     """
-    stream = table.stream
+    lock(connection, table)
     everything = tuple(column.name for column in table.columns.values())
-    columns = _Columns(stream, everything, tuple(n for n in everything if n in present))
-    arriving = (*columns.payload, *columns.meta)
-    written = (*arriving, "_loaded_at", "_run_id", *(() if stream.version else ("_row_hash",)))
-    statement = sql.SQL(
-        """
-        with latest as (
-            select distinct on ({key}) *
-            from (
-                select staged.*, staged.ctid as _arrival, {meta} from {staged} as staged
-            ) as staged
-            order by {key}, {latest_first}
-        ),
-        merged as (
-            insert into {raw} as current ({written})
-            select {incoming}, now(), {run_id} {hash}
-            from latest as incoming
-            where not exists (
-                select from {raw} as current where {same_key} and not ({newer})
-            )
-            order by {incoming_key}
-            on conflict ({key}) do update set {assignments} where {newer_excluded}
-            returning (xmax = 0) as is_new, _deleted_at is not null as is_deleted
-        )
-        select
-            count(*) filter (where is_new),
-            count(*) filter (where not is_new),
-            count(*) filter (where is_deleted)
-        from merged
-        """
-    ).format(
-        key=names(stream.key),
-        meta=_meta(stream),
-        staged=staged,
-        latest_first=_latest_first(columns),
-        raw=table.identifier,
-        written=names(written),
-        incoming=names(arriving, of="incoming"),
-        incoming_key=names(stream.key, of="incoming"),
-        run_id=sql.Literal(run_id),
-        hash=sql.SQL("" if stream.version else ", ") + _new_hash(columns),
-        same_key=_same_key(stream),
-        newer=_newer(columns, "incoming"),
-        newer_excluded=_newer(columns, "excluded"),
-        assignments=_assignments(columns, written),
+    columns = _Columns(table.stream, everything, tuple(n for n in everything if n in present))
+    _keep_latest(connection, columns, staged)
+    incoming = sql.SQL("(select staged.*, staged.ctid as _arrival, {} from {} as staged)").format(
+        meta_of(table.stream), staged
     )
-    row = connection.execute(statement).fetchone()
-    return Merged(*(row or (0, 0, 0)))
+    _find_changes(connection, table, columns, incoming)
+    updated, deleted = _update(connection, table, columns, incoming, run_id)
+    inserted, born_deleted = _insert(connection, table, columns, incoming, run_id)
+    return Merged(inserted, updated, deleted + born_deleted)
 
 
-def _meta(stream: Stream) -> sql.Composed:
+def lock(connection: Connection, table: RawTable) -> None:
+    """Wait until no other transaction writes to the raw table; none does until ours ends."""
+    connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table.lock_key])
+
+
+def try_lock(connection: Connection, table: RawTable) -> bool:
+    """Take the lock if it is free, and say whether it was."""
+    row = connection.execute(
+        "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [table.lock_key]
+    ).fetchone()
+    return row == (True,)
+
+
+def is_empty(connection: Connection, table: RawTable) -> bool:
+    """Say whether the raw table has no row."""
+    row = connection.execute(
+        sql.SQL("select not exists (select from {})").format(table.identifier)
+    ).fetchone()
+    return row == (True,)
+
+
+def tombstones(connection: Connection, table: RawTable) -> int:
+    """Count the rows that the source has deleted."""
+    if not table.stream.deleted:
+        return 0
+    row = connection.execute(
+        sql.SQL("select count(*) from {} where _deleted_at is not null").format(table.identifier)
+    ).fetchone()
+    return row[0] if row else 0
+
+
+def _keep_latest(connection: Connection, columns: _Columns, staged: sql.Identifier) -> None:
+    """Leave one staged row per key; the index that proves it also serves the joins that follow."""
+    key = names(columns.stream.key)
+    index = sql.SQL("create unique index on {} ({})").format(staged, key)
+    try:
+        with connection.transaction():
+            connection.execute(index)
+    except psycopg.errors.UniqueViolation:
+        connection.execute(
+            sql.SQL(
+                """
+                delete from {staged} as staged
+                using (
+                    select
+                        _arrival as _row_id,
+                        row_number() over (partition by {key} order by {latest_first}) as _rank
+                    from (select staged.*, staged.ctid as _arrival, {meta} from {staged} as staged)
+                        as versions
+                ) as ranked
+                where staged.ctid = ranked._row_id and ranked._rank > 1
+                """
+            ).format(
+                staged=staged,
+                key=key,
+                meta=meta_of(columns.stream),
+                latest_first=_latest_first(columns),
+            )
+        )
+        connection.execute(index)
+
+
+def _find_changes(
+    connection: Connection, table: RawTable, columns: _Columns, incoming: sql.Composed
+) -> None:
+    """Note where each staged row is that changes something, and where the row that it replaces is.
+
+    The one comparison with the whole table. Nobody moves rows while the table's lock is held.
+    """
+    connection.execute(
+        sql.SQL(
+            """
+            create temporary table changes on commit drop as
+            select incoming._arrival, current.ctid as _current
+            from {incoming} as incoming
+            left join {raw} as current on {same_key}
+            where current.ctid is null or ({newer})
+            """
+        ).format(
+            incoming=incoming,
+            raw=table.identifier,
+            same_key=_same_key(table.stream),
+            newer=_newer(columns),
+        )
+    )
+
+
+def _update(
+    connection: Connection,
+    table: RawTable,
+    columns: _Columns,
+    incoming: sql.Composed,
+    run_id: UUID,
+) -> tuple[int, int]:
+    """Bring the rows up to date that have a newer version; return their count and tombstones."""
+    return _counts(
+        connection,
+        sql.SQL(
+            """
+            update {raw} as current set {assignments}
+            from pg_temp.changes inner join {incoming} as incoming using (_arrival)
+            where current.ctid = changes._current
+            returning current._deleted_at is not null as is_deleted
+            """
+        ).format(
+            raw=table.identifier,
+            assignments=_assignments(columns, run_id),
+            incoming=incoming,
+        ),
+    )
+
+
+def _insert(
+    connection: Connection,
+    table: RawTable,
+    columns: _Columns,
+    incoming: sql.Composed,
+    run_id: UUID,
+) -> tuple[int, int]:
+    """Add the rows whose key is new; return their count and tombstones."""
+    has_hash = not table.stream.version
+    arriving = (*columns.payload, *columns.meta)
+    return _counts(
+        connection,
+        sql.SQL(
+            """
+            insert into {raw} ({written})
+            select {arriving}, now(), {run_id} {hash}
+            from pg_temp.changes inner join {incoming} as incoming using (_arrival)
+            where changes._current is null
+            returning _deleted_at is not null as is_deleted
+            """
+        ).format(
+            raw=table.identifier,
+            written=names((*arriving, "_loaded_at", "_run_id", *(["_row_hash"] * has_hash))),
+            arriving=names(arriving, of="incoming"),
+            run_id=sql.Literal(run_id),
+            hash=sql.SQL(", " if has_hash else "") + _new_hash(columns),
+            incoming=incoming,
+        ),
+    )
+
+
+def _counts(connection: Connection, writing: sql.Composed) -> tuple[int, int]:
+    """Run a statement that returns is_deleted for each row it writes; count rows and tombstones."""
+    row = connection.execute(
+        sql.SQL(
+            "with written as ({}) select count(*), count(*) filter (where is_deleted) from written"
+        ).format(writing)
+    ).fetchone()
+    return row or (0, 0)
+
+
+def meta_of(stream: Stream) -> sql.Composed:
     """Compute the meta columns of a staged row."""
     version = sql.Identifier("staged", stream.version) if stream.version else sql.NULL
     source_time = sql.SQL("{}::timestamptz as _source_updated_at").format(version)
@@ -155,17 +273,17 @@ def _new_hash(columns: _Columns) -> sql.Composed:
     return _digest(sql.Identifier("incoming", name) for name in columns.everything)
 
 
-def _assignments(columns: _Columns, written: tuple[str, ...]) -> sql.Composed:
-    kept = (*columns.stream.key, "_row_hash")
+def _assignments(columns: _Columns, run_id: UUID) -> sql.Composed:
     parts: list[sql.Composable] = [
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
-        for name in written
-        if name not in kept
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Identifier("incoming", name))
+        for name in (*columns.payload, *columns.meta)
+        if name not in columns.stream.key
     ]
+    parts.append(sql.SQL("_loaded_at = now(), _run_id = {}").format(sql.Literal(run_id)))
     if not columns.stream.version:
         # The digest is that of the row as it will be, what stays of it included.
         after = (
-            sql.Identifier("excluded" if name in columns.payload else "current", name)
+            sql.Identifier("incoming" if name in columns.payload else "current", name)
             for name in columns.everything
         )
         parts.append(sql.SQL("_row_hash = ") + _digest(after))
@@ -182,28 +300,26 @@ def _same_key(stream: Stream) -> sql.Composed:
     )
 
 
-def _newer(columns: _Columns, incoming: str) -> sql.Composed:
+def _newer(columns: _Columns) -> sql.Composed:
     """Say when the incoming row replaces the current one."""
     differs = sql.SQL("row({}) is distinct from row({})").format(
-        names(columns.payload, of=incoming), names(columns.payload, of="current")
+        names(columns.payload, of="incoming"), names(columns.payload, of="current")
     )
     if not columns.stream.version:
         return differs
-    undeletes: sql.Composable = sql.SQL("false")
+    undeletes = sql.SQL("false")
     if columns.tells_deletions:
-        undeletes = sql.SQL("current._deleted_at is not null and {}._deleted_at is null").format(
-            sql.Identifier(incoming)
-        )
+        undeletes = sql.SQL("current._deleted_at is not null and incoming._deleted_at is null")
     return sql.SQL(
         """
-        {incoming}._source_updated_at > coalesce(current._source_updated_at, '-infinity')
+        incoming._source_updated_at > coalesce(current._source_updated_at, '-infinity')
         or (
-            {incoming}._source_updated_at = current._source_updated_at
+            incoming._source_updated_at = current._source_updated_at
             and {differs}
             and not ({undeletes})
         )
         """
-    ).format(incoming=sql.Identifier(incoming), differs=differs, undeletes=undeletes)
+    ).format(differs=differs, undeletes=undeletes)
 
 
 def watermark(connection: Connection, table: RawTable, staged: sql.Identifier) -> datetime | None:

@@ -27,12 +27,21 @@ if TYPE_CHECKING:
     from ingestion.catalogue import Present
     from ingestion.streams import Stream
 
+RUN_SETTING = "crmhouse.run_id"
+"""The setting of a transaction that gives `_run_id` to rows which COPY brings without it."""
+
 _META_OF_ALL = (
     ("_source_updated_at", "timestamptz", "The source's time of this version of the record."),
-    ("_loaded_at", "timestamptz not null", "When this version was landed."),
-    ("_run_id", "uuid not null", "The run that landed this version; see ops.sync_runs."),
+    ("_loaded_at", "timestamptz not null default now()", "When this version was landed."),
+    (
+        "_run_id",
+        f"uuid not null default current_setting('{RUN_SETTING}')::uuid",
+        "The run that landed this version; see ops.sync_runs.",
+    ),
     ("_deleted_at", "timestamptz", "When the source deleted the record; the row stays."),
 )
+_FILL_PERCENT = 90
+"""What is filled of a page: a new version of a row then fits beside the old, and no index grows."""
 _DBT_VIEWS = frozenset({"staging", "intermediate"})
 _ASKED = "the configuration asks for"
 _ROW_HASH = ("_row_hash", "bigint not null", "Digest of the row: this source has no versions.")
@@ -236,7 +245,9 @@ def _create(connection: Connection, table: RawTable) -> None:
         sql.SQL("primary key ({})").format(names(stream.key)),
     ]
     connection.execute(
-        sql.SQL("create table {} ({})").format(table.identifier, sql.SQL(", ").join(definitions))
+        sql.SQL("create table {} ({}) with (fillfactor = {})").format(
+            table.identifier, sql.SQL(", ").join(definitions), sql.Literal(_FILL_PERCENT)
+        )
     )
     for column in table.columns.values():
         _comment(connection, table, column.name, column.field)

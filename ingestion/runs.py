@@ -39,6 +39,11 @@ class SliceRun:
     error: str | None = None
 
     @property
+    def place(self) -> str:
+        """Return source, stream and slice, for messages."""
+        return f"{self.source}.{self.stream} {self.slice}"
+
+    @property
     def unchanged(self) -> int:
         """Return the records that raw already held in this version or a newer one."""
         return self.extracted - self.inserted - self.updated - self.quarantined

@@ -1,13 +1,18 @@
-"""Private staging: the tables of one connection between the source and the merge."""
+"""Staging: batches on their way into PostgreSQL, by COPY.
+
+Rows go into a table that only this connection can see, for the merge; or, where the raw table is
+still empty, straight into it.
+"""
 
 from __future__ import annotations
 
-import io
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from psycopg import sql
 
@@ -15,9 +20,13 @@ from crmhouse.errors import SourceRefusedError
 from ingestion.batches import Batch, Reject
 from ingestion.catalogue import filled_columns
 from ingestion.fitting import fit_batch
+from ingestion.naming import META_COLUMNS
+from ingestion.raw_tables import RUN_SETTING, evolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import TracebackType
+    from uuid import UUID
 
     from psycopg import Connection
 
@@ -34,12 +43,14 @@ REJECTED = sql.Identifier("pg_temp", "rejected")
 _COPY_BYTES = 1 << 20
 _NAMES_SHOWN = 30
 _REASONS_SHOWN = 5
-_LINES = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
+_FORMAT = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
 
 
 @dataclass
 class Staging:
     """A connection's private staging tables, and what has been put into them.
+
+    A context manager: while it is open a thread of its own copies, see `settle`.
 
     Attributes:
         connection: the tables vanish with it.
@@ -63,13 +74,36 @@ class Staging:
     whole: bool = False
     staged: dict[str, Column] = field(default_factory=dict)
 
+    _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _writing: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        self.create()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.shutdown()  # the connection is free again when the last COPY has ended
+
+    @property
+    def target(self) -> sql.Identifier:
+        """Return the table that the rows are copied into."""
+        return STAGED
+
     def create(self) -> None:
-        """Create the two tables; they vanish with the connection."""
+        """Create the temporary tables; they vanish with the connection."""
+        self._create_rejected()
+        self.connection.execute("create temporary table staged ()")
+
+    def _create_rejected(self) -> None:
         self.connection.execute(
-            "create temporary table rejected "
+            "create temporary table if not exists rejected "
             "(record_key text, reason text, detail text, payload text)"
         )
-        self.connection.execute("create temporary table staged ()")
 
     def add(self, batch: Batch) -> None:
         """Stage a batch: what fits goes to `staged`, what does not to `rejected`.
@@ -86,14 +120,29 @@ class Staging:
         rejects = [*batch.rejects, *self._explain(batch, misfits)]
         self.extracted += batch.rows + len(batch.rejects)
         self.rejected += len(rejects)
-        if rejects:
-            self._copy_rejects(rejects)
         rows = pa.table(arrays)
         if misfits:
             good = [position for position in range(batch.rows) if position not in misfits]
             rows = rows.take(pa.array(good, pa.int64()))
+        if rows.num_rows:
+            rows = self._stamped(rows)
+        lines = _lines(rows)
+        self.settle()
+        if rejects:
+            self._copy_rejects(rejects)
         self.complete()
-        self._copy(list(arrays), rows)
+        if rows.num_rows:
+            self._writing = self._writer.submit(self._copy, rows.column_names, lines)
+
+    def settle(self) -> None:
+        """Wait until what was handed over is copied. COPY runs while the next batch is made ready.
+
+        Raises:
+            psycopg.Error: PostgreSQL did not take it.
+        """
+        if writing := self._writing:
+            self._writing = None
+            writing.result()
 
     def finish(self) -> None:
         """Look at the slice as a whole, once its last batch is staged.
@@ -101,6 +150,7 @@ class Staging:
         Raises:
             SourceRefusedError: no record has a field for the key or the version.
         """
+        self.settle()
         self._require_columns()
         self.complete()
         # JSON leaves a field out where it has no value; that none has one is nothing odd.
@@ -160,17 +210,12 @@ class Staging:
             )
             self.staged[column.name] = column
 
-    def _copy(self, names: list[str], rows: pa.Table) -> None:
-        if not rows.num_rows:
-            return
+    def _copy(self, names: list[str], lines: pa.Buffer) -> None:
         statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-            STAGED, sql.SQL(", ").join(map(sql.Identifier, names))
+            self.target, sql.SQL(", ").join(map(sql.Identifier, names))
         )
-        buffer = io.BytesIO()
-        # One chunk: Arrow's writer emits garbage when a table begins with an empty one.
-        arrow_csv.write_csv(rows.combine_chunks(), buffer, _LINES)
+        view = memoryview(lines)
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            view = buffer.getbuffer()
             for start in range(0, len(view), _COPY_BYTES):
                 copy.write(view[start : start + _COPY_BYTES])
 
@@ -184,43 +229,51 @@ class Staging:
 
     def divert(self, rules: Sequence[RowRule]) -> None:
         """Move staged rows that break a rule to `rejected`, with the rule's name as the reason."""
-        stream = self.table.stream
         for rule in rules:
-            deleted = (
-                sql.SQL("case when {} then now() end").format(sql.Identifier(stream.deleted))
-                if stream.deleted
-                else sql.SQL("null::timestamptz")
-            )
             moved = self.connection.execute(
                 sql.SQL(
                     """
                     with violating as (
-                        select _row_id
-                        from (select staged.ctid as _row_id, staged.*, {deleted} as _deleted_at
-                              from {staged} as staged) as candidate
-                        where {violation}
+                        select _row_id from {candidates} as candidate where {violation}
                     ),
                     moved as (
-                        delete from {staged} as staged using violating
+                        delete from {target} as staged using violating
                         where staged.ctid = violating._row_id
                         returning staged.*
                     )
                     insert into {rejected}
                     select concat_ws('|', {key}), {name}, {detail},
-                           jsonb_strip_nulls(to_jsonb(moved.*))::text
+                           (jsonb_strip_nulls(to_jsonb(moved.*)) - {meta}::text[])::text
                     from moved
                     """
                 ).format(
-                    deleted=deleted,
-                    staged=STAGED,
+                    candidates=self._candidates(),
+                    target=self.target,
                     rejected=REJECTED,
                     violation=sql.SQL(rule.violation_sql),
-                    key=sql.SQL(", ").join(map(sql.Identifier, stream.key)),
+                    key=sql.SQL(", ").join(map(sql.Identifier, self.table.stream.key)),
                     name=sql.Literal(rule.name),
                     detail=sql.Literal(rule.description),
+                    meta=sql.Literal(sorted(META_COLUMNS)),
                 )
             )
             self.rejected += moved.rowcount
+
+    def _stamped(self, rows: pa.Table) -> pa.Table:
+        """Add what the target has beyond the columns of the stream."""
+        return rows
+
+    def _candidates(self) -> sql.Composed:
+        """Return the copied rows as rules see them: with `_deleted_at`."""
+        deleted = self.table.stream.deleted
+        time = (
+            sql.SQL("case when {} then now() end").format(sql.Identifier(deleted))
+            if deleted
+            else sql.SQL("null::timestamptz")
+        )
+        return sql.SQL(
+            "(select staged.ctid as _row_id, staged.*, {} as _deleted_at from {} as staged)"
+        ).format(time, self.target)
 
     def reasons(self) -> str:
         """Say why records were rejected, the most frequent reasons first; never with a value."""
@@ -233,6 +286,67 @@ class Staging:
         if len(counted) > _REASONS_SHOWN:
             shown.append(f"and {len(counted) - _REASONS_SHOWN} more kinds")
         return "; ".join(shown)
+
+
+@dataclass
+class Direct(Staging):
+    """A raw table that is still empty, as the place that rows are copied into.
+
+    Attributes:
+        run_id: the run, for the meta column.
+    """
+
+    run_id: UUID = field(kw_only=True)
+
+    @property
+    def target(self) -> sql.Identifier:
+        """Return the raw table."""
+        return self.table.identifier
+
+    def create(self) -> None:
+        """Create the temporary table of rejected records; let the rows be told the run."""
+        self._create_rejected()
+        self.connection.execute("select set_config(%s, %s, true)", [RUN_SETTING, str(self.run_id)])
+
+    def complete(self) -> None:
+        """Give the raw table the columns that it will have."""
+        if self.table.wanted:
+            evolve(self.connection, self.table, self.run_id)
+
+    def _stamped(self, rows: pa.Table) -> pa.Table:
+        """Add the meta columns that have no default."""
+        stream = self.table.stream
+        version = rows[str(stream.version)]
+        rows = rows.append_column("_source_updated_at", version)
+        if stream.deleted not in rows.column_names:
+            return rows
+        time = rows[stream.deleted_at] if stream.deleted_at in rows.column_names else version
+        return rows.append_column(
+            "_deleted_at",
+            pc.if_else(
+                pc.fill_null(rows[stream.deleted], fill_value=False),
+                pc.coalesce(time, version),
+                pa.scalar(None, version.type),
+            ),
+        )
+
+    def _candidates(self) -> sql.Composed:
+        return sql.SQL("(select staged.ctid as _row_id, staged.* from {} as staged)").format(
+            self.target
+        )
+
+
+def _lines(rows: pa.Table) -> pa.Buffer:
+    """Write rows as COPY reads them: CSV, times in UTC without saying so."""
+    columns = [
+        column.cast(pa.timestamp("us")) if pa.types.is_timestamp(column.type) else column
+        for column in rows.columns
+    ]
+    plain = pa.table(columns, names=rows.column_names)
+    sink = pa.BufferOutputStream()
+    # One chunk: Arrow's writer emits garbage when a table begins with an empty one.
+    arrow_csv.write_csv(plain.combine_chunks(), sink, _FORMAT)
+    return sink.getvalue()
 
 
 def _some(names: Sequence[str]) -> str:

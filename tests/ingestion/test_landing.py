@@ -257,6 +257,79 @@ def test_slices_that_merge_at_once_lose_nothing_and_do_not_deadlock(warehouse: W
     assert rows(warehouse, "sum(field_1) + sum(field_8)") == [(9,)]
 
 
+FIRST = [{"id": str(n), "amount": n, "updatedAt": at(1), "isDeleted": n == 3} for n in range(5)]
+
+
+@pytest.mark.parametrize("records", [FIRST, [*FIRST, *FIRST], [{**FIRST[0], "amount": 9}, *FIRST]])
+def test_a_first_load_gives_the_rows_that_a_merge_would(
+    warehouse: Warehouse, records: list[dict[str, object]]
+) -> None:
+    columns = "id, amount, is_deleted, _source_updated_at, _deleted_at, _run_id = %s, "
+    run_id = uuid.uuid4()
+    statement = (
+        f"select {columns}_loaded_at <= now() from raw_test.things where id <> 'x' order by id"
+    )
+    land(warehouse, VERSIONED, records, batch_rows=2, run_id=run_id)
+    copied = fetch(warehouse, statement, [run_id])
+    with warehouse.connect() as connection:
+        connection.execute("delete from raw_test.things")
+    land(warehouse, VERSIONED, [{"id": "x", "updatedAt": at(1)}])
+    run = land(warehouse, VERSIONED, records, batch_rows=2, run_id=run_id)
+    assert fetch(warehouse, statement, [run_id]) == copied
+    assert len(copied) == run.inserted == 5
+    assert [row[4] is not None for row in copied] == [False, False, False, True, False]
+    assert run.deleted == 1
+
+
+def test_a_first_load_that_fails_at_its_end_leaves_no_row_and_no_column(
+    warehouse: Warehouse,
+) -> None:
+    def fail() -> None:
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011  # it is ours and has no text
+        land(warehouse, VERSIONED, [{**FIRST[0], "note": "x"}], meanwhile=fail)
+    assert rows(warehouse, "id") == []
+    assert fetch(warehouse, "select count(*) from ops.schema_changes where change = 'added'") == [
+        (0,)
+    ]
+
+
+def test_rows_of_a_first_load_that_break_a_rule_are_diverted_as_they_arrived(
+    warehouse: Warehouse,
+) -> None:
+    rule = RowRule("alive_and_small", "_deleted_at is null and amount > 3", "amount must be <= 3")
+    run = land(warehouse, VERSIONED, FIRST, rules=[rule])
+    assert (run.inserted, run.quarantined, run.deleted) == (4, 1, 1)
+    kept = fetch(warehouse, "select record_key, payload::jsonb from ops.quarantine")
+    assert kept == [
+        ("4", {"id": "4", "amount": 4, "updated_at": "2026-01-01T00:00:00+00:00",
+               "is_deleted": False})
+    ]  # fmt: skip
+
+
+def test_a_slice_waits_for_a_first_load_and_is_merged_after_it(warehouse: Warehouse) -> None:
+    second: list[object] = []
+
+    def meanwhile() -> None:
+        other = threading.Thread(
+            target=lambda: second.append(
+                land(warehouse, VERSIONED, [{**FIRST[1], "amount": 7, "updatedAt": at(2)}])
+            )
+        )
+        other.start()
+        other.join(timeout=1)
+        assert other.is_alive()
+        threads.append(other)
+
+    threads: list[threading.Thread] = []
+    land(warehouse, VERSIONED, FIRST, meanwhile=meanwhile)
+    threads[0].join()
+    assert second
+    assert rows(warehouse, "id, amount")[1] == ("1", 7)
+    assert rows(warehouse, "count(*)") == [(5,)]
+
+
 def test_identifiers_of_a_source_are_quoted(warehouse: Warehouse) -> None:
     hostile = 'x"; drop schema ops cascade; --'
     stream = Stream(hostile[:20], hostile, ("id",), (Column("id", ColumnType.TEXT),))
