@@ -65,6 +65,12 @@ class SourceConfig(BaseModel):
         default=None,
         description="Cron expression of this source's own scheduled sync, such as `*/15 * * * *`.",
     )
+    schema_contract: Literal["evolve", "freeze", "discard"] = Field(
+        default="evolve",
+        description="What is done, once a stream has landed, about a record that needs a new "
+        "column or a wider type. `evolve`: the table gets it. `freeze`: the slice fails and lands "
+        "nothing, also where a column is gone. `discard`: the record goes to quarantine.",
+    )
     currency: str | None = Field(
         default=None,
         pattern=r"^[A-Z]{3}$",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from crmhouse.errors import ConfigurationError
-from ingestion.naming import META_COLUMNS
+from ingestion.naming import META_COLUMNS, snake_case
 from ingestion.streams import Column, ColumnType
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _STALE_SHARE = 0.2
+_NAMELESS = snake_case("")  # an empty comment is none
 _ENGINE_TYPES = frozenset(ColumnType)
 
 
@@ -50,7 +51,7 @@ def read_table(connection: Connection, schema: str, table: str) -> Present | Non
         select
             attribute.attname,
             format_type(attribute.atttypid, null),
-            coalesce(col_description(attribute.attrelid, attribute.attnum), attribute.attname),
+            col_description(attribute.attrelid, attribute.attnum),
             coalesce(attribute.attnum = any (primary_key.indkey), false)
         from pg_attribute as attribute
         inner join pg_class as class on class.oid = attribute.attrelid
@@ -66,7 +67,7 @@ def read_table(connection: Connection, schema: str, table: str) -> Present | Non
     if not rows:
         return None
     columns = {}
-    for name, type_name, source_field, _ in rows:
+    for name, type_name, comment, _ in rows:
         if name in META_COLUMNS:
             continue
         if type_name not in _ENGINE_TYPES:
@@ -74,6 +75,7 @@ def read_table(connection: Connection, schema: str, table: str) -> Present | Non
                 f"{schema}.{table}: column {name} has the type {type_name}, which no raw column "
                 f"has; they are {', '.join(ColumnType)}. Give it back the type it had."
             )
+        source_field = comment or ("" if name == _NAMELESS else name)
         columns[source_field] = Column(source_field, ColumnType(type_name), name)
     return Present(
         columns,

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crmhouse.errors import SourceRefusedError
 from ingestion import conform
 from ingestion.inference import infer
+from ingestion.naming import some
 from ingestion.streams import WIDENS_TO, ColumnType
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ def fit_batch(table: RawTable, batch: Batch) -> tuple[dict[str, pa.Array], Misfi
 
     Returns:
         What COPY can load, by column name, and the records to leave out of it.
+
+    Raises:
+        SourceRefusedError: the table would have to change, and it is frozen.
     """
     types: dict[str, ColumnType] = {}
     arrays: dict[str, pa.Array] = {}
@@ -38,8 +43,12 @@ def fit_batch(table: RawTable, batch: Batch) -> tuple[dict[str, pa.Array], Misfi
             types[source_field] = kind
             arrays[source_field] = _fit(table, source_field, values, kind, misfits)
     _find_missing(table, batch, arrays, misfits)
+    if table.contract == "discard":
+        _discard_what_changes_the_table(table, batch, types, arrays, misfits)
     if misfits:
         _leave_unchanged_what_only_misfits_change(table, batch, types, arrays, misfits)
+    if table.contract == "freeze":
+        _refuse_what_changes_the_table(table, types, arrays)
     fitted = {table.want(name, types[name]).name: array for name, array in arrays.items()}
     return fitted, misfits
 
@@ -118,6 +127,53 @@ def _leave_unchanged_what_only_misfits_change(
         elif known is not None and needed is not types[source_field]:
             types[source_field] = known.type
             arrays[source_field], _ = conform.fit(values, known.type)
+
+
+def _changes(
+    table: RawTable, types: dict[str, ColumnType], arrays: dict[str, pa.Array]
+) -> list[str]:
+    """Return the fields that need a new column or a wider type."""
+    return [
+        source_field
+        for source_field in arrays
+        if (known := table.columns.get(source_field)) is None
+        or known.type is not types[source_field]
+    ]
+
+
+def _refuse_what_changes_the_table(
+    table: RawTable, types: dict[str, ColumnType], arrays: dict[str, pa.Array]
+) -> None:
+    if changes := _changes(table, types, arrays):
+        needed = some([f"{source_field} ({types[source_field].value})" for source_field in changes])
+        raise SourceRefusedError(
+            f"{table.schema}.{table.stream.name}: records need the columns {needed}, and "
+            "schema_contract of the source is freeze. Nothing was landed: declare the columns, or "
+            "let the table evolve."
+        )
+
+
+def _discard_what_changes_the_table(
+    table: RawTable,
+    batch: Batch,
+    types: dict[str, ColumnType],
+    arrays: dict[str, pa.Array],
+    misfits: Misfits,
+) -> None:
+    """Leave out each record that has a value which the table has no place for."""
+    for source_field in _changes(table, types, arrays):
+        known = table.columns.get(source_field)
+        if known is None:
+            present = arrays.pop(source_field).is_valid().to_pylist()
+            bad = [position for position, is_present in enumerate(present) if is_present]
+            detail = f"field {source_field}: the table has no such column and takes no new one"
+        else:
+            types[source_field] = known.type
+            arrays[source_field], bad = conform.fit(batch.fields[source_field], known.type)
+            detail = f"field {source_field}: the value is not a valid {known.type.value}, and the "
+            detail += "column is not widened"
+        for position in bad:
+            misfits.setdefault(position, ("outside_contract", detail))
 
 
 def _take(values: Values, positions: Sequence[int]) -> Values:

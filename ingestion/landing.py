@@ -20,7 +20,7 @@ import psycopg
 from crmhouse.errors import RunFailedError, TooManyBadRecordsError
 from ingestion.catalogue import refresh_statistics
 from ingestion.merge import Merged, is_empty, merge, tombstones, try_lock, watermark
-from ingestion.raw_tables import evolve, prepare
+from ingestion.raw_tables import evolve, note_vanished, prepare
 from ingestion.runs import SliceRun, forget, quarantine, save_checkpoint, supersede
 from ingestion.staging import REJECTED, STAGED, Direct, Staging
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crmhouse.rules import RowRule
     from crmhouse.warehouse import Warehouse
     from ingestion.batches import Batch
-    from ingestion.streams import Stream
+    from ingestion.streams import Contract, Stream
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ def land_slice(
     run_id: UUID,
     max_quarantine_share: float,
     rules: Sequence[RowRule] = (),
+    contract: Contract = "evolve",
 ) -> SliceRun:
     """Land one slice of a stream.
 
@@ -81,16 +82,18 @@ def land_slice(
         max_quarantine_share: a larger share of bad records fails the slice (0 to 1). Fewer than
             ten fail it only where there is no good one, or where the share is 0.
         rules: rows that break one of these go to quarantine.
+        contract: whether records may change the table.
 
     Raises:
         TooManyBadRecordsError: nothing was landed.
         RunFailedError: the source reported another number of records; nothing was landed.
-        SourceRefusedError: no record has a field for the key or the version.
+        SourceRefusedError: no record has a field for the key or the version, or the table would
+            have to change and is frozen.
         WarehouseError: another run changed the table meanwhile: sync again.
         ConfigurationError: the table was made from another declaration.
     """
     run = SliceRun(run_id, source, stream.name, part.name, "succeeded", datetime.now(UTC))
-    limits = _Limits(max_quarantine_share, rules)
+    limits = _Limits(max_quarantine_share, rules, contract)
     with warehouse.connect(autocommit=True) as connection:
         landed = None
         if stream.version:
@@ -114,6 +117,7 @@ class _Limits(NamedTuple):
 
     max_quarantine_share: float
     rules: Sequence[RowRule]
+    contract: Contract
 
 
 def _land_into_empty(
@@ -131,7 +135,7 @@ def _land_into_empty(
     Raises:
         psycopg.errors.UniqueViolation: two records have one key; nothing was landed.
     """
-    table = prepare(connection, run.source, stream, run.run_id)
+    table = prepare(connection, run.source, stream, run.run_id, limits.contract)
     with connection.transaction():
         if not (table.columns and try_lock(connection, table) and is_empty(connection, table)):
             return None
@@ -148,7 +152,7 @@ def _land_by_merge(
     connection: Connection, run: SliceRun, stream: Stream, part: Slice, limits: _Limits
 ) -> tuple[SliceRun, str]:
     """Copy a slice into private staging, then merge it."""
-    table = prepare(connection, run.source, stream, run.run_id)
+    table = prepare(connection, run.source, stream, run.run_id, limits.contract)
     with Staging(connection, table, run.place) as staging:
         _stage(staging, part)
     checkpoint = part.checkpoint()
@@ -188,6 +192,8 @@ def _finish(
         quarantined=staging.rejected,
         reported=part.reported,
     )
+    if staging.whole:
+        note_vanished(connection, table, run.run_id, staging.vanished)
     quarantine(connection, run, REJECTED)
     held = staging.reasons() if run.quarantined else ""
     newest = watermark(connection, table, staging.target) if table.columns else None

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST = 63
 """PostgreSQL cuts longer identifiers silently, in bytes."""
@@ -13,6 +17,7 @@ META_COLUMNS = frozenset(
     # These two are in no table; staging and merge add them to the columns of the source.
     | {"_arrival", "_row_id"}
 )
+_NAMES_SHOWN = 30
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT_A_WORD = re.compile(r"[^\w]+")
@@ -41,6 +46,12 @@ def distinct(name: str, taken: set[str], original: str) -> str:
         return name
     suffix = f"_{_digest(original)}"
     return _cut(name, LONGEST - len(suffix)) + suffix
+
+
+def some(names: Sequence[str]) -> str:
+    """List names for a message, not without end."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
 def _fit(name: str, original: str) -> str:

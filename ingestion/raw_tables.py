@@ -16,16 +16,17 @@ from crmhouse.errors import (
 )
 from ingestion.catalogue import read_table, views_over
 from ingestion.naming import META_COLUMNS, distinct
+from ingestion.runs import has_landed
 from ingestion.streams import WIDENS_TO, Column, ColumnType, are_related
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from uuid import UUID
 
     from psycopg import Connection
 
     from ingestion.catalogue import Present
-    from ingestion.streams import Stream
+    from ingestion.streams import Contract, Stream
 
 RUN_SETTING = "crmhouse.run_id"
 """The setting of a transaction that gives `_run_id` to rows which COPY brings without it."""
@@ -55,12 +56,14 @@ class RawTable:
         source: the configured source's name.
         stream: the declaration.
         columns: by the source's field name, in the table's order; meta columns are not among them.
+        contract: whether records may change the table.
         wanted: columns that the table does not have yet, or has with a narrower type.
     """
 
     source: str
     stream: Stream
     columns: dict[str, Column]
+    contract: Contract = "evolve"
     wanted: dict[str, Column] = field(default_factory=dict)
 
     @property
@@ -99,7 +102,13 @@ class RawTable:
         return column
 
 
-def prepare(connection: Connection, source: str, stream: Stream, run_id: UUID) -> RawTable:
+def prepare(
+    connection: Connection,
+    source: str,
+    stream: Stream,
+    run_id: UUID,
+    contract: Contract = "evolve",
+) -> RawTable:
     """Return the stream's raw table, created or completed from the declaration in a transaction.
 
     Args:
@@ -107,11 +116,13 @@ def prepare(connection: Connection, source: str, stream: Stream, run_id: UUID) -
         source: the configured source's name.
         stream: the declaration.
         run_id: the run, for `ops.schema_changes`.
+        contract: holds from the first landed slice on; that one makes the table.
 
     Raises:
         ConfigurationError: the table was made from another declaration; says how to start anew.
     """
-    table = RawTable(source, stream, {})
+    binding = contract != "evolve" and has_landed(connection, source, stream.name)
+    table = RawTable(source, stream, {}, contract if binding else "evolve")
     present = read_table(connection, table.schema, stream.name)
     if present:
         table.columns.update(present.columns)
@@ -193,13 +204,54 @@ def evolve(connection: Connection, table: RawTable, run_id: UUID) -> None:
             else:
                 table.columns[source_field] = known
     for change, old_type, column in changes:
-        connection.execute(
-            "insert into ops.schema_changes "
-            "(source, stream, column_name, change, old_type, new_type, run_id) "
-            "values (%s, %s, %s, %s, %s, %s, %s)",
-            [table.source, table.stream.name, column.name, change, old_type, column.type, run_id],
-        )
+        _note(connection, table, run_id, column, change=change, old_type=old_type)
     table.wanted.clear()
+
+
+def note_vanished(
+    connection: Connection, table: RawTable, run_id: UUID, vanished: Collection[str]
+) -> None:
+    """Note which columns the source has no more, and which it has again, when that is news.
+
+    Args:
+        connection: in a transaction.
+        table: the raw table.
+        run_id: the run.
+        vanished: the fields that a whole slice does not have, but rows have values of.
+    """
+    known: dict[str, str] = dict(
+        connection.execute(
+            "select distinct on (column_name) column_name, change from ops.schema_changes "
+            "where source = %s and stream = %s order by column_name, change_id desc",
+            [table.source, table.stream.name],
+        ).fetchall()
+    )
+    for source_field, column in table.columns.items():
+        is_gone, was_gone = source_field in vanished, known.get(column.name) == "vanished"
+        if is_gone and not was_gone:
+            _note(connection, table, run_id, column, change="vanished", old_type=column.type.value)
+        elif was_gone and not is_gone:
+            _note(connection, table, run_id, column, change="returned", old_type=None)
+
+
+def _note(
+    connection: Connection,
+    table: RawTable,
+    run_id: UUID,
+    column: Column,
+    *,
+    change: str,
+    old_type: str | None,
+) -> None:
+    connection.execute(
+        "insert into ops.schema_changes "
+        "(source, stream, column_name, change, old_type, new_type, run_id) "
+        "values (%s, %s, %s, %s, %s, %s, %s)",
+        [
+            table.source, table.stream.name, column.name, change, old_type,
+            None if change == "vanished" else column.type.value, run_id,
+        ],
+    )  # fmt: skip
 
 
 def _refuse_what_another_run_made(table: RawTable, present: Present, column: Column) -> None:

@@ -89,6 +89,15 @@ def checkpoints(connection: Connection, source: str, stream: str) -> dict[str, d
     return dict(rows.fetchall())
 
 
+def has_landed(connection: Connection, source: str, stream: str) -> bool:
+    """Say whether any slice of a stream has ever landed."""
+    row = connection.execute(
+        "select exists (select from ops.stream_state where source = %s and stream = %s)",
+        [source, stream],
+    ).fetchone()
+    return row == (True,)
+
+
 def is_failing(connection: Connection, source: str, stream: str) -> bool:
     """Say whether the last record of a stream is a failure."""
     last = connection.execute(

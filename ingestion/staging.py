@@ -20,7 +20,7 @@ from crmhouse.errors import SourceRefusedError
 from ingestion.batches import Batch, Reject
 from ingestion.catalogue import filled_columns
 from ingestion.fitting import fit_batch
-from ingestion.naming import META_COLUMNS
+from ingestion.naming import META_COLUMNS, some
 from ingestion.raw_tables import RUN_SETTING, evolve
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ STAGED = sql.Identifier("pg_temp", "staged")
 REJECTED = sql.Identifier("pg_temp", "rejected")
 
 _COPY_BYTES = 1 << 20
-_NAMES_SHOWN = 30
 _REASONS_SHOWN = 5
 _FORMAT = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
 
@@ -61,6 +60,7 @@ class Staging:
         rejected: records in `rejected`.
         fields: the source's fields that the slice has, in their order.
         whole: whether it has them in every record.
+        vanished: fields that a whole slice does not have, but rows of the raw table have values of.
         staged: columns of `staged`, by name.
     """
 
@@ -72,6 +72,7 @@ class Staging:
     rejected: int = 0
     fields: dict[str, None] = field(default_factory=dict)
     whole: bool = False
+    vanished: tuple[str, ...] = ()
     staged: dict[str, Column] = field(default_factory=dict)
 
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
@@ -148,18 +149,27 @@ class Staging:
         """Look at the slice as a whole, once its last batch is staged.
 
         Raises:
-            SourceRefusedError: no record has a field for the key or the version.
+            SourceRefusedError: no record has a field for the key or the version, or a field is gone
+                and the table is frozen.
         """
         self.settle()
         self._require_columns()
         self.complete()
         # JSON leaves a field out where it has no value; that none has one is nothing odd.
-        if self.records and self.whole and (vanished := self._vanished()):
-            logger.warning(
-                "%s: has no %s any more. What raw holds there stays as it is.",
-                self.place,
-                _some(vanished),
+        if not (self.records and self.whole):
+            return
+        self.vanished = tuple(self._vanished())
+        if not self.vanished:
+            return
+        gone = some(self.vanished)
+        if self.table.contract == "freeze":
+            raise SourceRefusedError(
+                f"{self.place}: has no {gone} any more, and schema_contract of the source is "
+                "freeze. Nothing was landed: put the field back, or let the table evolve."
             )
+        logger.warning(
+            "%s: has no %s any more. What raw holds there stays as it is.", self.place, gone
+        )
 
     def _vanished(self) -> list[str]:
         """Return the fields that the slice does not have, but that rows have values of."""
@@ -183,7 +193,7 @@ class Staging:
                 what = "part of the key" if name in self.table.stream.key else "the version"
                 raise SourceRefusedError(
                     f"{self.place}: no record has the field {source_field}, which is {what}. "
-                    f"There are: {_some(list(self.fields)) or 'none'}. Nothing was landed; correct "
+                    f"There are: {some(list(self.fields)) or 'none'}. Nothing was landed; correct "
                     "the file, or the name in the configuration, and sync again."
                 )
 
@@ -347,12 +357,6 @@ def _lines(rows: pa.Table) -> pa.Buffer:
     # One chunk: Arrow's writer emits garbage when a table begins with an empty one.
     arrow_csv.write_csv(plain.combine_chunks(), sink, _FORMAT)
     return sink.getvalue()
-
-
-def _some(names: Sequence[str]) -> str:
-    """List names for a message, not without end."""
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
 def _storable(text: str | None) -> str | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ingestion.naming import snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+Contract: TypeAlias = Literal["evolve", "freeze", "discard"]
+"""What to do with records that need a new column or a wider type: see `SourceConfig`."""
 
 
 class ColumnType(StrEnum):

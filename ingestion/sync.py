@@ -135,6 +135,7 @@ def _sync_stream(
                 run_id=run_id,
                 max_quarantine_share=settings.max_quarantine_share,
                 rules=row_rules,
+                contract=source.schema_contract,
             )
             part, started_at = NO_SLICE, datetime.now(UTC)
         if idle:  # a bad file that was taken away leaves no slice that could end the failure

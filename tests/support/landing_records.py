@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
     from ingestion.batches import Batch
     from ingestion.runs import SliceRun
+    from ingestion.streams import Contract
 
 VERSIONED = Stream(
     name="things",
@@ -100,6 +101,7 @@ def land_batches(
     run_id: uuid.UUID | None = None,
     share: float = 1.0,
     rules: Sequence[RowRule] = (),
+    contract: Contract = "evolve",
     reported: int | None = None,
     checkpoint: dict[str, Any] | None = None,
 ) -> SliceRun:
@@ -112,6 +114,7 @@ def land_batches(
         run_id=run_id or uuid.uuid4(),
         max_quarantine_share=share,
         rules=rules,
+        contract=contract,
     )
 
 
