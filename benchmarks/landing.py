@@ -3,7 +3,8 @@
 The same generated CSV file of a 14-column opportunity table is loaded into PostgreSQL
 
 - by plain COPY into a table with the same columns and key: the limit,
-- by `crmhouse sync`: first load, then with a tenth of the rows changed, then with nothing new.
+- by `crmhouse sync`: first load; a second file that holds a tenth of the rows, changed; the first
+  file written anew with a tenth of its rows changed; nothing new.
 
 Every side runs in a process of its own, in turn; the median of the rounds counts. The table gives
 rows per second and the ratio to the limit; the last line is the same as JSON.
@@ -53,24 +54,27 @@ COLUMNS = {
 }
 STAGES = ("Prospecting", "Qualification", "Proposal", "Negotiation", "Closed Won")
 START = datetime(2025, 1, 1, tzinfo=UTC)
-SIDES = ("plain COPY", "first load", "10 % changed", "nothing new")
+SIDES = ("plain COPY", "first load", "10 % delivered", "10 % in place", "nothing new")
+FIRST, CHANGES = "1.csv", "2.csv"
 
 
-def write_rows(path: Path, rows: int, changed_at: int = 0) -> None:
-    """Write the CSV; with `changed_at` every tenth row has a new amount and a later version."""
+def write_rows(path: Path, rows: int, changed: int = 0, *, only_changed: bool = False) -> None:
+    """Write the CSV; every tenth row has its amount and version changed so many times."""
     chance = random.Random(7)  # noqa: S311  # test data, not a secret
     with path.open("w", encoding="utf-8") as file:
         file.write(",".join(COLUMNS) + "\n")
         for number in range(rows):
             amount = chance.randrange(100, 10_000_000)
             seconds = chance.randrange(31_000_000)
-            changed = changed_at and number % 10 == 0
+            times = changed if number % 10 == 0 else 0
             created = START + timedelta(seconds=seconds)
-            updated = created + timedelta(days=400 if changed else 0)
+            updated = created + timedelta(days=400 * times)
+            if only_changed and not times:
+                continue
             file.write(
                 f"006{number:015d},001{number % 9973:015d},005{number % 97:015d},"
                 f'"Deal {number}, renewal",{STAGES[amount % 5]},'
-                f"{(amount + (changed_at if changed else 0)) / 100:.2f},EUR,{amount % 101},"
+                f"{(amount + times) / 100:.2f},EUR,{amount % 101},"
                 f"{amount % 5000},{created:%Y-%m-%d},{'true' if amount % 2 else 'false'},"
                 f"{created.isoformat()},{updated.isoformat()},"
                 f"{'' if amount % 3 else 'called and wants a demo'}\n"
@@ -92,7 +96,7 @@ def plain_copy(warehouse: Warehouse, path: Path) -> None:
 def sync(warehouse: Warehouse, folder: Path) -> None:
     """Land the file as `crmhouse sync` does."""
     stream = {
-        "glob": "opportunities.csv",
+        "glob": "*.csv",
         "key": ["id"],
         "columns": COLUMNS,
         "version": "updated_at",
@@ -105,7 +109,7 @@ def sync(warehouse: Warehouse, folder: Path) -> None:
 def child(side: str, parameters: str, folder: str) -> None:
     """Run one side in this process and print its seconds and peak memory."""
     warehouse = Warehouse(json.loads(parameters), embedded=True)
-    path = Path(folder) / "opportunities.csv"
+    path = Path(folder) / FIRST
     before = time.perf_counter()
     if side == "plain COPY":
         plain_copy(warehouse, path)
@@ -137,11 +141,14 @@ def one_round(warehouse: Warehouse, folder: Path, rows: int) -> dict[str, dict[s
         connection.execute("drop schema if exists plain cascade")
         connection.execute("drop schema if exists raw_bench cascade")
         connection.execute("truncate ops.stream_state, ops.sync_runs")
-    path = folder / "opportunities.csv"
-    write_rows(path, rows)
+    first, changes = folder / FIRST, folder / CHANGES
+    write_rows(first, rows)
     results = {side: measure(side, warehouse, folder) for side in SIDES[:2]}
-    write_rows(path, rows, changed_at=1)
-    return results | {side: measure(side, warehouse, folder) for side in SIDES[2:]}
+    write_rows(changes, rows, changed=1, only_changed=True)
+    results[SIDES[2]] = measure(SIDES[2], warehouse, folder)
+    changes.unlink()
+    write_rows(first, rows, changed=2)
+    return results | {side: measure(side, warehouse, folder) for side in SIDES[3:]}
 
 
 def main() -> None:
