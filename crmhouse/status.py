@@ -29,7 +29,8 @@ _STREAMS = """
             runs.source, runs.stream, runs.run_id, max(runs.started_at) as started_at,
             bool_or(runs.status = 'failed') as failed, bool_or(runs.status = 'partial') as partial,
             sum(runs.rows_extracted)::bigint as rows_extracted,
-            sum(runs.rows_inserted + runs.rows_updated)::bigint as rows_changed,
+            sum(runs.rows_inserted + runs.rows_updated + runs.rows_missing)::bigint
+                as rows_changed,
             (array_agg(runs.error order by runs.started_at desc)
                 filter (where runs.error is not null))[1] as error
         from ops.sync_runs as runs

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
+
+    from ingestion.streams import ColumnType
 
 Values: TypeAlias = "Sequence[Any] | pa.Array | pa.ChunkedArray"
 """One value per record: Python objects as JSON has them (float excluded: numbers with a fraction
@@ -42,6 +44,7 @@ class Batch:
         rejects: records that could not even be read; they are not in `fields`.
         whole: whether `fields` are all columns of the file: one that is missing here is missing in
             every record. In JSON a field may come up in a later record.
+        types: the source's own types of fields; those of the others are told by their values.
     """
 
     fields: Mapping[str, Values]
@@ -49,3 +52,4 @@ class Batch:
     payload: Callable[[int], str]
     rejects: tuple[Reject, ...] = ()
     whole: bool = False
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
