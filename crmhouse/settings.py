@@ -139,6 +139,13 @@ class Settings(BaseSettings):
         description="A slice with a larger share of bad records fails and lands nothing; fewer "
         "than ten bad records fail it only where it has no good one. 0 allows none.",
     )
+    refresh_row_floor: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Where all records of a stream are read: the least that must arrive, as a "
+        "share of the rows that raw holds and that are not deleted. With fewer nothing changes.",
+    )
     batch_rows: int = Field(
         default=50_000,
         ge=1,

@@ -19,8 +19,8 @@ from flows import tasks
 from flows.artifacts import Progress, report_failure, report_refresh
 from flows.results import RefreshResult, StreamFailure
 from flows.work import Work, let_our_loggers_speak
+from ingestion.locks import hold_sources
 from ingestion.sources import connector
-from ingestion.sync import hold_sources
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State

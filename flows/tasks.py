@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from crmhouse.settings import SourceConfig
     from flows.work import Work
     from identity.resolve import Resolution
+    from ingestion.runs import SliceRun
     from quality import Boundary
 
 P = ParamSpec("P")
@@ -102,6 +103,17 @@ def sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
     materialize(raw, by="crmhouse", **options)(_sync_stream)(work, source, stream)
 
 
+class _Collector(sync.Silent):
+    """Keeps what each slice did."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def landed(self, run: SliceRun) -> None:
+        """Keep it."""
+        self._work.slices.append(run)
+
+
 def _sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
     with errors_of_ours(f"sync of {source.name}.{stream}"):
         sync.sync_source(
@@ -111,7 +123,7 @@ def _sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
             run_id=work.run_id,
             streams=[stream],
             rules=quality.row_rules,
-            on_progress=work.slices.append,
+            listener=_Collector(work),
             patience=PATIENCE,
         )
 

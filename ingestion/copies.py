@@ -47,15 +47,16 @@ class Copy:
 
     Attributes:
         types: the type of each field, in the order of the source's columns.
-        send: opens the rows that can be landed, as chunks of one binary COPY: the wanted columns,
-            then the version again if its field is given, then the time of deletion if that is told.
+        send: opens the rows that can be landed, as chunks of one binary COPY and the number of
+            rows in each: the wanted columns, then the version again if its field is given, then the
+            time of deletion if that is told.
         rejects: the rows that cannot, given the number of those that could.
     """
 
     types: Mapping[str, ColumnType]
     send: Callable[
         [Sequence[Wanted], str | None, Deletion | None],
-        AbstractContextManager[Iterator[bytes]],
+        AbstractContextManager[Iterator[tuple[int, bytes]]],
     ]
     rejects: Callable[[int], Iterable[Reject]]
 
@@ -79,8 +80,13 @@ def _suits(table: RawTable, source_field: str, kind: ColumnType) -> bool:
     )
 
 
-def copy_into(staging: Staging, copy: Copy) -> None:
+def copy_into(staging: Staging, copy: Copy, on_records: Callable[[int], object]) -> None:
     """Let the source's rows flow into the staging's target, without a look at them.
+
+    Args:
+        staging: where to.
+        copy: the source's rows.
+        on_records: is told now and then how many have arrived.
 
     Raises:
         SourceRefusedError: the key or the version is not among the fields.
@@ -102,11 +108,12 @@ def copy_into(staging: Staging, copy: Copy) -> None:
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
         staging.target, names(targets)
     )
-    with (
-        copy.send(wanted, version, deletion) as chunks,
-        staging.connection.cursor() as cursor,
-    ):
+    with copy.send(wanted, version, deletion) as chunks, staging.connection.cursor() as cursor:
+        arrived = 0
         with cursor.copy(statement) as arriving:
-            for chunk in chunks:
+            for rows, chunk in chunks:
                 arriving.write(chunk)
-        staging.end_copy(cursor.rowcount, list(copy.rejects(cursor.rowcount)))
+                arrived += rows
+                on_records(arrived)
+        landed = cursor.rowcount
+    staging.end_copy(landed, list(copy.rejects(landed)))

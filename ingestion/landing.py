@@ -62,6 +62,7 @@ class Slice:
         is_shared: whether other processes may land the stream's other slices meanwhile.
         newest: the newest time of the watermark, where the source tells it.
         window: what of the source's time was asked for; for the record of the run.
+        also: the checkpoints of other slices whose records this one has; asked for after reading.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Slice:
     is_shared: bool = False
     newest: datetime | None = None
     window: tuple[datetime | None, datetime | None] = (None, None)
+    also: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
 
 
 def land_slice(
@@ -88,6 +90,7 @@ def land_slice(
     rules: Sequence[RowRule] = (),
     contract: Contract = "evolve",
     floor: float = 0,
+    on_records: Callable[[int], object] = bool,
 ) -> SliceRun:
     """Land one slice of a stream.
 
@@ -103,6 +106,7 @@ def land_slice(
         contract: whether records may change the table.
         floor: where the slice holds all records: the least that must arrive, as a share of the
             rows that are there and not deleted.
+        on_records: is told now and then how many records have arrived.
 
     Raises:
         TooManyBadRecordsError: nothing was landed.
@@ -116,7 +120,9 @@ def land_slice(
     run = SliceRun(
         run_id, source, stream.name, part.name, "succeeded", datetime.now(UTC), window=part.window
     )
-    limits = _Limits(max_quarantine_share, rules, contract, floor)
+    limits = _Limits(max_quarantine_share, rules, contract, floor, on_records)
+    if part.holds == "keys":
+        stream, limits = replace(stream, version_optional=True), limits._replace(rules=())
     with warehouse.connect(autocommit=True) as connection:
         landed = None
         if stream.version and part.holds != "keys":
@@ -136,12 +142,13 @@ def land_slice(
 
 
 class _Limits(NamedTuple):
-    """What a slice must keep to."""
+    """What a slice must keep to, and whom it tells how it gets on."""
 
     max_quarantine_share: float
     rules: Sequence[RowRule]
     contract: Contract
     floor: float
+    on_records: Callable[[int], object]
 
 
 def _land_without_merge(
@@ -167,7 +174,7 @@ def _land_without_merge(
         if not (is_empty(connection, table) or (part.is_first and part.holds == "changes")):
             return None
         with Direct(connection, table, run.place, run_id=run.run_id) as staging:
-            _stage(staging, part)
+            _stage(staging, part, limits.on_records)
             checkpoint = part.checkpoint()
             staging.divert(limits.rules)
         _refuse_bad_slice(staging, part, limits.max_quarantine_share)
@@ -182,7 +189,7 @@ def _land_by_merge(
     table = prepare(connection, run.source, stream, run.run_id, limits.contract)
     since = _now(connection)
     with Staging(connection, table, run.place) as staging:
-        _stage(staging, part)
+        _stage(staging, part, limits.on_records)
     checkpoint = part.checkpoint()
     with connection.transaction():
         staging.divert(limits.rules)
@@ -202,12 +209,13 @@ def _land_by_merge(
         return _finish(staging, run, part, checkpoint, merged)
 
 
-def _stage(staging: Staging, part: Slice) -> None:
+def _stage(staging: Staging, part: Slice, on_records: Callable[[int], object]) -> None:
     if part.copy and takes(staging.table, part.copy):
-        copy_into(staging, part.copy)
+        copy_into(staging, part.copy, on_records)
     else:
         for batch in part.read():
             staging.add(batch)
+            on_records(staging.extracted)
     staging.finish()
 
 
@@ -244,6 +252,8 @@ def _finish(
     if staging.diverted:  # what was seen on the way is then not what has landed
         newest = watermark(connection, table, staging.target)
     save_checkpoint(connection, run, checkpoint, newest)
+    for name, other in part.also().items():
+        save_checkpoint(connection, replace(run, slice=name), other, newest)
     if part.overtakes:
         forget(connection, run, part.overtakes)
     if table.columns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from psycopg import sql
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ingestion.raw_tables import RawTable
 
 Status = Literal["succeeded", "partial", "failed"]
+Checkpoints: TypeAlias = dict[str, dict[str, Any]]
+"""What each slice of a stream remembers, by slice."""
 
 _KEY_OF_RUNS = ("run_id", "source", "stream", "slice")
 
@@ -103,11 +105,14 @@ class SliceRun:
         )
 
 
-def checkpoints(connection: Connection, source: str, stream: str) -> dict[str, dict[str, Any]]:
-    """Return what each slice of a stream remembers, by slice."""
+def checkpoints(
+    connection: Connection, source: str, stream: str, part: str | None = None
+) -> Checkpoints:
+    """Return what each slice of a stream remembers, by slice; only that of `part` where given."""
     rows = connection.execute(
-        "select slice, checkpoint from ops.stream_state where source = %s and stream = %s",
-        [source, stream],
+        "select slice, checkpoint from ops.stream_state "
+        "where source = %s and stream = %s and slice = coalesce(%s, slice)",
+        [source, stream, part],
     )
     return dict(rows.fetchall())
 

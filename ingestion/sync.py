@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager, suppress
+import time
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 
@@ -17,37 +19,73 @@ from crmhouse.errors import (
     WarehouseError,
 )
 from ingestion.faults import FAULTS, of_ours
+from ingestion.full_refresh import whole
 from ingestion.landing import land_slice
+from ingestion.locks import open_locks, require
 from ingestion.raw_tables import prepare
 from ingestion.runs import SliceRun, checkpoints, is_failing
 from ingestion.sources import connector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator
     from uuid import UUID
 
     from crmhouse.rules import RowRule
     from crmhouse.settings import Settings, SourceConfig
     from crmhouse.warehouse import Warehouse
-    from ingestion.sources import Connector
+    from ingestion.landing import Slice
+    from ingestion.locks import Locks
+    from ingestion.runs import Checkpoints
+    from ingestion.sources.connector import Connector
     from ingestion.streams import Stream
 
     Rules = Callable[[str, str], list[RowRule]]
-    Progress = Callable[[SliceRun], None]
 
 logger = logging.getLogger(__name__)
 
 NO_SLICE = "-"
 """Stands in `ops.sync_runs` for the slice of a failure that belongs to none."""
 
+_POLL_SECONDS = 0.2
+_ROWS_SECONDS = 3600
+
+
+class Listener(Protocol):
+    """Is told how a sync gets on."""
+
+    def arrived(self, place: str, records: int, expected: int | None) -> None:
+        """Hear how many records of a slice have arrived, and how many will, if that is known."""
+
+    def landed(self, run: SliceRun) -> None:
+        """Hear what a slice did that has landed."""
+
+
+class Silent:
+    """A listener that tells nobody."""
+
+    def arrived(self, place: str, records: int, expected: int | None) -> None:
+        """Pass over it."""
+
+    def landed(self, run: SliceRun) -> None:
+        """Pass over it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be synced of a stream; what is new, when nothing is said.
+
+    Attributes:
+        everything: a full refresh: all records, and so also which ones are gone.
+        window: a backfill: records that changed from the first moment on, and before the second.
+    """
+
+    everything: bool = False
+    window: tuple[datetime, datetime] | None = None
+
 
 def no_rules(system: str, stream: str) -> list[RowRule]:  # noqa: ARG001  # the signature of Rules
     """Divert no row to quarantine but those that cannot be landed."""
     return []
-
-
-def no_progress(run: SliceRun) -> None:
-    """Tell nobody."""
 
 
 def sync_source(
@@ -57,11 +95,14 @@ def sync_source(
     *,
     run_id: UUID,
     streams: Collection[str] | None = None,
+    asked: Asked = Asked(),  # it is frozen
     rules: Rules = no_rules,
-    on_progress: Progress = no_progress,
+    listener: Listener | None = None,
     patience: float = 0,
 ) -> list[SliceRun]:
     """Bring the streams of a source up to date; a stream that fails does not stop the others.
+
+    Where another process leads the first load of a stream, this one helps with its slices.
 
     Args:
         warehouse: where to.
@@ -69,36 +110,37 @@ def sync_source(
         source: the configured source.
         run_id: the run this belongs to.
         streams: names of the streams; all of the source's when None.
+        asked: what of them; what is new, when None.
         rules: gives the row rules of a system's stream.
-        on_progress: is told each slice that has landed.
-        patience: seconds to wait for another process that holds the source.
+        listener: is told how it gets on.
+        patience: seconds to wait for another process that holds the source or the stream.
 
     Returns:
         What each slice did that had something to do.
 
     Raises:
         SyncFailedError: some streams failed; its `runs` are what was landed all the same.
-        ConfigurationError: an unknown stream.
-        AlreadyRunningError: another process syncs this source, or builds from it.
+        ConfigurationError: an unknown stream, or one that cannot be read as asked.
+        AlreadyRunningError: another process syncs a stream, or builds from the source.
     """
+    asked, listener = asked or Asked(), listener or Silent()
     reader = connector(settings, source)
-    chosen = _chosen(source, reader, streams)
+    if streams is not None:
+        reader = _restricted(source, reader, streams)
+    chosen = reader.streams()
     runs: list[SliceRun] = []
     errors: dict[str, CrmhouseError] = {}
-    with hold_sources(warehouse, [source.name], patience=patience):
+    with open_locks(warehouse) as locks:
+        require(locks, f"sync {source.name}", source.name, shared=True, patience=patience)
+        work = _Work(warehouse, settings, source, reader, run_id, rules, listener, locks)
+        leads = {stream.name: _lead(work, stream, asked, patience) for stream in chosen}
         for stream in chosen:
             try:
-                for run in _sync_stream(
-                    warehouse,
-                    settings,
-                    source,
-                    reader,
-                    stream,
-                    run_id=run_id,
-                    rules=rules,
-                ):
+                for run in _sync_stream(work, stream, asked, leads=leads[stream.name]):
                     runs.append(run)
-                    on_progress(run)
+                    listener.landed(run)
+            except ConfigurationError:
+                raise
             except CrmhouseError as error:
                 logger.error("%s.%s failed: %s", source.name, stream.name, error)  # noqa: TRY400
                 errors[f"{source.name}.{stream.name}"] = error
@@ -108,48 +150,130 @@ def sync_source(
     return runs
 
 
-def _sync_stream(
-    warehouse: Warehouse,
-    settings: Settings,
-    source: SourceConfig,
-    reader: Connector,
-    stream: Stream,
-    *,
-    run_id: UUID,
-    rules: Rules,
-) -> Iterator[SliceRun]:
+@dataclass(frozen=True)
+class _Work:
+    """What the sync of every stream of a source needs."""
+
+    warehouse: Warehouse
+    settings: Settings
+    source: SourceConfig
+    reader: Connector
+    run_id: UUID
+    rules: Rules
+    listener: Listener
+    locks: Locks
+
+    def landed(self, stream: Stream) -> Checkpoints:
+        """Return the checkpoints of a stream, by slice."""
+        with self.warehouse.connect() as connection:
+            return checkpoints(connection, self.source.name, stream.name)
+
+    def place(self, stream: Stream) -> str:
+        """Return source and stream, for locks and messages."""
+        return f"{self.source.name}.{stream.name}"
+
+
+def _lead(work: _Work, stream: Stream, asked: Asked, patience: float) -> bool:
+    """Take the lead of a stream; say whether it was to be had, or help is welcome.
+
+    Raises:
+        AlreadyRunningError: another process leads, and there is nothing to help with.
+    """
+    name = f"sync {work.place(stream)}"
+    if asked.window:
+        name += " from {} to {}".format(*asked.window)
+    elif not work.locks.take(name) and not asked.everything:
+        with closing(work.reader.shared(stream, work.landed(stream))) as open_slices:
+            if next(open_slices, None) is not None:
+                return False
+    require(work.locks, name, work.place(stream), patience=patience)
+    return True
+
+
+def _slices(
+    work: _Work, stream: Stream, asked: Asked, landed: Checkpoints, *, leads: bool
+) -> Generator[Slice]:
+    if not leads:
+        return work.reader.shared(stream, landed)
+    if asked.window:
+        return work.reader.window(stream, *asked.window)
+    if asked.everything:
+        return whole(work.reader, stream, landed)
+    return work.reader.slices(stream, landed)
+
+
+def _sync_stream(work: _Work, stream: Stream, asked: Asked, *, leads: bool) -> Iterator[SliceRun]:
     """Land the slices of a stream that have something to do; record the one that fails."""
     part, started_at, idle = NO_SLICE, datetime.now(UTC), True
+    source = work.source.name
     try:
-        with warehouse.connect(autocommit=True) as connection:
-            prepare(connection, source.name, stream, run_id)
-            landed = checkpoints(connection, source.name, stream.name)
-        row_rules = rules(reader.system, stream.name)
-        for slice_ in reader.slices(stream, landed):
-            part, started_at, idle = slice_.name, datetime.now(UTC), False
-            yield land_slice(
-                warehouse,
-                source.name,
-                stream,
-                slice_,
-                run_id=run_id,
-                max_quarantine_share=settings.max_quarantine_share,
-                rules=row_rules,
-                contract=source.schema_contract,
-            )
-            part, started_at = NO_SLICE, datetime.now(UTC)
+        with work.warehouse.connect(autocommit=True) as connection:
+            prepare(connection, source, stream, work.run_id)
+        landed = work.landed(stream)
+        with closing(_slices(work, stream, asked, landed, leads=leads)) as slices:
+            for slice_ in slices:
+                part, started_at, idle = slice_.name, datetime.now(UTC), False
+                run = _land(work, stream, slice_, landed)
+                if run is not None:
+                    yield run
+                part, started_at = NO_SLICE, datetime.now(UTC)
         if idle:  # a bad file that was taken away leaves no slice that could end the failure
-            clean = SliceRun(run_id, source.name, stream.name, part, "succeeded", started_at)
-            with warehouse.connect() as connection:
-                if is_failing(connection, source.name, stream.name):
+            clean = SliceRun(work.run_id, source, stream.name, part, "succeeded", started_at)
+            with work.warehouse.connect() as connection:
+                if is_failing(connection, source, stream.name):
                     clean.record(connection)
     except FAULTS as caught:
-        error = of_ours(caught, f"{source.name}.{stream.name} {part}")
+        error = of_ours(caught, f"{source}.{stream.name} {part}")
         failed = SliceRun(
-            run_id, source.name, stream.name, part, "failed", started_at, error=str(error)
+            work.run_id, source, stream.name, part, "failed", started_at, error=str(error)
         )
-        _record(warehouse, failed)
+        _record(work.warehouse, failed)
         raise error from None  # a chain would carry the database's own text, which quotes rows
+
+
+def _land(work: _Work, stream: Stream, part: Slice, landed: Checkpoints) -> SliceRun | None:
+    """Land a slice, unless another process does; then `landed` has it now or later."""
+    place = work.place(stream)
+    own = f"sync {place} {part.name}"
+    if part.is_shared:
+        taken = work.locks.take(own)
+        landed.update(work.landed(stream))
+        if not taken or part.name in landed:
+            if taken:
+                work.locks.release(own)
+            else:
+                time.sleep(_POLL_SECONDS)
+            return None
+    is_shared = part.holds == "changes"
+    rows = f"rows {place}"
+    if not work.locks.take(rows, shared=is_shared, seconds=_ROWS_SECONDS if is_shared else 0):
+        if part.holds == "all":
+            raise AlreadyRunningError(
+                f"{place}: another process lands rows of this stream, so all of it cannot be "
+                "compared. Wait for it to end."
+            )
+        logger.info("%s: deleted records are looked for when no other process lands rows", place)
+        return None
+    try:
+        run = land_slice(
+            work.warehouse,
+            work.source.name,
+            stream,
+            part,
+            run_id=work.run_id,
+            max_quarantine_share=work.settings.max_quarantine_share,
+            rules=work.rules(work.reader.system, stream.name),
+            contract=work.source.schema_contract,
+            floor=work.settings.refresh_row_floor,
+            on_records=lambda n: work.listener.arrived(f"{place} {part.name}", n, part.reported),
+        )
+    finally:
+        work.locks.release(rows, shared=is_shared)
+        if part.is_shared:
+            work.locks.release(own)
+    with work.warehouse.connect() as connection:
+        landed.update(checkpoints(connection, work.source.name, stream.name, part.name))
+    return run
 
 
 def _record(warehouse: Warehouse, failed: SliceRun) -> None:
@@ -161,59 +285,13 @@ def _record(warehouse: Warehouse, failed: SliceRun) -> None:
         logger.warning("The failure cannot be recorded in ops.sync_runs: %s", type(error).__name__)
 
 
-def _chosen(source: SourceConfig, reader: Connector, names: Collection[str] | None) -> list[Stream]:
-    offered = {stream.name: stream for stream in reader.streams()}
-    if names is None:
-        return list(offered.values())
-    if unknown := sorted(set(names) - offered.keys()):
+def _restricted(source: SourceConfig, reader: Connector, names: Collection[str]) -> Connector:
+    """Return the connector of some streams only: a database is then not asked for the others."""
+    restricted = reader.only(names)
+    offered = {stream.name for stream in restricted.streams()}
+    if unknown := sorted(set(names) - offered):
         raise ConfigurationError(
             f"Source {source.name} has no stream {', '.join(unknown)}. "
-            f"It has: {', '.join(offered)}."
+            f"It has: {', '.join(stream.name for stream in reader.streams())}."
         )
-    return [stream for name, stream in offered.items() if name in names]
-
-
-@contextmanager
-def hold_sources(
-    warehouse: Warehouse, sources: Collection[str], *, patience: float = 0
-) -> Iterator[None]:
-    """Let no other process sync these sources while the block runs.
-
-    PostgreSQL lets go of them when this process dies.
-
-    Args:
-        warehouse: where they land.
-        sources: names of configured sources.
-        patience: seconds to wait for a process that holds one of them.
-
-    Raises:
-        AlreadyRunningError: another process still holds one.
-    """
-    with warehouse.connect(autocommit=True) as connection:
-        for source in sorted(sources):  # one order for all, so that nobody waits in a circle
-            if _lock(connection, source, seconds=0):
-                continue
-            if patience:
-                logger.info("%s is held by another process: waiting up to %.0f s", source, patience)
-            if not (patience and _lock(connection, source, seconds=patience)):
-                raise AlreadyRunningError(
-                    f"Another process is syncing {source}, or builds the marts from it, at this "
-                    "moment. Wait for it to end."
-                )
-        try:
-            yield
-        finally:
-            # Closing alone would free them too, but only when the server has noticed. Where the
-            # connection is lost the locks are too, and what has landed has landed.
-            with suppress(psycopg.OperationalError):
-                connection.execute("select pg_advisory_unlock_all()")
-
-
-def _lock(connection: psycopg.Connection, source: str, *, seconds: float) -> bool:
-    milliseconds = max(1, round(seconds * 1000))  # 0 would wait for ever
-    connection.execute("select set_config('lock_timeout', %s, false)", [str(milliseconds)])
-    try:
-        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [f"sync {source}"])
-    except psycopg.errors.LockNotAvailable:
-        return False
-    return True
+    return restricted

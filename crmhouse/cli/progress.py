@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -15,14 +16,21 @@ if TYPE_CHECKING:
 
     from ingestion.runs import SliceRun
 
+_SECONDS_BETWEEN_LINES = 10
+
 
 class Progress:
-    """Shows what is being done and how far it is; used as a context manager."""
+    """Shows what is being done and how far it is; used as a context manager.
+
+    A sync tells it what has arrived and what has landed: it is an `ingestion.sync.Listener`.
+    """
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._last = ""
+        self._place = ""
+        self._began = self._spoke = 0.0
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -35,12 +43,13 @@ class Progress:
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(),
+                TextColumn("{task.fields[detail]}"),
                 TimeElapsedColumn(),
                 console=talk(),
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("starting", total=1.0)
+            self._task = self._bar.add_task("starting", total=1.0, detail="")
         return self
 
     def __exit__(
@@ -55,13 +64,31 @@ class Progress:
     def tell(self, what: str, share: float) -> None:
         """Say what begins now, and the share of the whole that is done, 0 to 1."""
         if self._bar and self._task is not None:
-            self._bar.update(self._task, description=what, completed=share)
+            self._bar.update(self._task, description=what, total=1.0, completed=share, detail="")
         elif what != self._last:
             click.echo(f"[{share:4.0%}] {what}", err=True)
         self._last = what
 
+    def arrived(self, place: str, records: int, expected: int | None) -> None:
+        """Say how many records of a slice have arrived, of how many, and how many a second."""
+        now = time.monotonic()
+        if place != self._place:
+            self._place, self._began, self._spoke = place, now, now
+        detail = f"{records:,} records"
+        if now > self._began:
+            detail += f", {records / (now - self._began):,.0f}/s"
+        if self._bar and self._task is not None:
+            self._bar.update(
+                self._task, description=place, total=expected, completed=records, detail=detail
+            )
+        elif now - self._spoke >= _SECONDS_BETWEEN_LINES:
+            self._spoke = now
+            click.echo(f"{place}: {detail}", err=True)
+
     def landed(self, run: SliceRun) -> None:
         """Say on a terminal what has just landed; the log tells it elsewhere."""
+        self._place = ""
         if self._bar and self._task is not None:
-            text = f"{run.source}.{run.stream} {run.slice}: {run.extracted:,} records"
-            self._bar.update(self._task, description=text)
+            self._bar.update(
+                self._task, description=run.place, detail=f"{run.extracted:,} records landed"
+            )

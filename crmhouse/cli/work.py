@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
     from flows.results import RefreshResult
     from ingestion.runs import SliceRun
+    from ingestion.sync import Asked
 
+_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 WAREHOUSE_VARIABLE = "CRMHOUSE_WAREHOUSE_URL"
 
 _COUNTS = ("extracted", "inserted", "updated", "unchanged", "deleted", "quarantined")
@@ -29,20 +32,46 @@ _EXIT_CODES = {"succeeded": DONE, "partial": PARTIAL}
 
 @click.command()
 @click.argument("targets", metavar="[SOURCE[.STREAM]]...", nargs=-1)
+@click.option(
+    "--full-refresh",
+    is_flag=True,
+    help="Read all records again: what differs is replaced, what is gone is marked as deleted.",
+)
+@click.option(
+    "--from",
+    "start",
+    type=click.DateTime(_MOMENTS),
+    help="Backfill: read again what changed from this moment on, in UTC.",
+)
+@click.option(
+    "--to", "end", type=click.DateTime(_MOMENTS), help="The end of the backfill, exclusive, in UTC."
+)
 @format_option
 @click.pass_context
-def sync(ctx: click.Context, targets: tuple[str, ...], form: str) -> None:
+def sync(
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    *,
+    full_refresh: bool,
+    start: datetime | None,
+    end: datetime | None,
+    form: str,
+) -> None:
     """Bring raw tables up to date: all sources, or the named sources and streams.
 
     Lands directly, without the orchestrator; the marts stay as they are until the next run.
+
+    The slices of a first load of a database's table are shared out among all processes that sync
+    it at that time. Backfills of different windows may run side by side, and beside a sync.
     """
     from crmhouse.cli.progress import Progress
     from crmhouse.warehouse import open_warehouse
 
     app: App = ctx.obj
+    asked = _asked(targets, start, end, full_refresh=full_refresh)
     chosen = choose(app.settings, targets)
     with open_warehouse(app.settings) as warehouse, Progress() as progress:
-        runs, errors, failed = _sync(warehouse, app.settings, chosen, progress)
+        runs, errors, failed = _sync(warehouse, app.settings, chosen, asked, progress)
     if form == "json":
         emit_json({"streams": _by_stream(runs), "errors": errors})
     else:
@@ -55,6 +84,29 @@ def sync(ctx: click.Context, targets: tuple[str, ...], form: str) -> None:
     ctx.exit(
         DONE if not errors else FAILED if failed == sum(map(len, chosen.values())) else PARTIAL
     )
+
+
+def _asked(
+    targets: tuple[str, ...],
+    start: datetime | None,
+    end: datetime | None,
+    *,
+    full_refresh: bool,
+) -> Asked:
+    """Check what is asked for besides the targets."""
+    from ingestion.sync import Asked
+
+    if full_refresh and (start or end):
+        raise click.UsageError("--full-refresh reads everything: leave out --from and --to.")
+    if (start is None) is not (end is None):
+        raise click.UsageError("A backfill needs both --from and --to.")
+    if (full_refresh or start) and not targets:
+        raise click.UsageError("Name the sources or streams that are to be read again.")
+    if start is None or end is None:
+        return Asked(everything=full_refresh)
+    if start >= end:
+        raise click.UsageError("--from must lie before --to.")
+    return Asked(window=(start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)))
 
 
 def choose(settings: Settings, targets: tuple[str, ...]) -> dict[str, list[str]]:
@@ -92,6 +144,7 @@ def _sync(
     warehouse: Warehouse,
     settings: Settings,
     chosen: dict[str, list[str]],
+    asked: Asked,
     progress: Progress,
 ) -> tuple[list[SliceRun], dict[str, str], int]:
     """Sync one source after the other; a source that fails does not stop the others.
@@ -118,8 +171,9 @@ def _sync(
                 settings.source(name),
                 run_id=run_id,
                 streams=streams,
+                asked=asked,
                 rules=row_rules,
-                on_progress=progress.landed,
+                listener=progress,
             )
         except ConfigurationError:
             raise

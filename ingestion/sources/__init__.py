@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,13 +12,15 @@ from pydantic import BaseModel, ValidationError
 
 from crmhouse.errors import ConfigurationError
 from ingestion.sources import exports, files
+from ingestion.sources.databases import connector as databases
+from ingestion.sources.databases.options import DatabaseOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crmhouse.settings import Settings, SourceConfig
+    from ingestion.sources.connector import Connector
 
-Connector = files.FilesConnector
 _UNKNOWN = "there is no such option; `crmhouse sources --kinds` lists them"
 
 
@@ -39,6 +41,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
+        "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
         "files": Kind("CSV, JSON Lines or Parquet files", "files", files.FilesOptions),
         **{
             f"{system}_export": Kind(
@@ -75,7 +78,9 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
     kind = kind_of(source)
     base = settings.config_file.parent if settings.config_file else Path.cwd()
     build: Callable[..., Connector]
-    if kind.system == "files":
+    if kind.system == "database":
+        build = partial(databases.build, source.name)
+    elif kind.system == "files":
         build = partial(files.build, source.name)
     else:
         build = partial(exports.build, kind.system)
@@ -96,5 +101,4 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
             f"Source {source.name} has no stream {', '.join(unknown)}. "
             f"It has: {', '.join(sorted(known))}."
         )
-    chosen = tuple(entry for entry in built.files if entry.stream.name in source.streams)
-    return replace(built, files=chosen)
+    return built.only(source.streams)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ from ingestion.readers.parquet import rows_of_parquet
 from ingestion.streams import Column, ColumnType, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+    from datetime import datetime
 
     from ingestion.batches import Batch
 
@@ -105,6 +106,10 @@ class FilesConnector:
     files: tuple[FileStream, ...]
     batch_rows: int
 
+    def only(self, streams: Collection[str]) -> FilesConnector:
+        """Return this connector, restricted to these streams."""
+        return replace(self, files=tuple(e for e in self.files if e.stream.name in streams))
+
     def streams(self) -> tuple[Stream, ...]:
         """Return the streams, in the order in which they are synced."""
         return tuple(entry.stream for entry in self.files)
@@ -127,7 +132,7 @@ class FilesConnector:
             ]
         return problems
 
-    def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Iterator[Slice]:
+    def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
         """Yield a slice for each file that has not been landed as it is now.
 
         Args:
@@ -162,6 +167,30 @@ class FilesConnector:
             overtakes = () if again else landed.keys() - current - {name}
             again = True
             yield self._slice(stream, name, path, overtakes)
+
+    def shared(
+        self,
+        stream: Stream,  # noqa: ARG002
+        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
+    ) -> Generator[Slice]:
+        """Yield nothing: what a file says depends on the files before it."""
+        yield from ()
+
+    def everything(self, stream: Stream) -> Generator[Slice]:
+        """Yield a slice for each file that there is, in order."""
+        yield from self.slices(stream, {})
+
+    def window(self, stream: Stream, start: datetime, end: datetime) -> Generator[Slice]:
+        """Refuse to read by time: files are read as a whole.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            f"Stream {stream.name} is read from files, which have no windows of time: "
+            f"{start:%Y-%m-%d} to {end:%Y-%m-%d} cannot be cut out. Sync with --full-refresh to "
+            "read all files again."
+        )
 
     def _slice(self, stream: Stream, name: str, path: Path, overtakes: Collection[str]) -> Slice:
         before = _fingerprint(path)

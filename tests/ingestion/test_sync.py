@@ -20,9 +20,9 @@ from crmhouse.errors import (
     SyncFailedError,
 )
 from crmhouse.settings import Settings, SourceConfig
+from ingestion.locks import hold_sources
 from ingestion.readers import READERS
 from ingestion.sources import connector
-from ingestion.sync import hold_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable

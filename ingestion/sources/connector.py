@@ -1,0 +1,51 @@
+"""What the sync asks of a source, whatever its kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Mapping
+    from datetime import datetime
+
+    from ingestion.landing import Slice
+    from ingestion.streams import Stream
+
+
+class Connector(Protocol):
+    """Reads the streams of one configured source."""
+
+    @property
+    def system(self) -> str:
+        """Return the system whose records it delivers."""
+
+    def only(self, streams: Collection[str]) -> Connector:
+        """Return this connector, restricted to these streams."""
+
+    def streams(self) -> tuple[Stream, ...]:
+        """Return the streams, in the order in which they are synced."""
+
+    def check(self) -> list[str]:
+        """Say what keeps the source from being read; nothing when all is well."""
+
+    def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield what has to be landed, one after the other.
+
+        Args:
+            stream: one of this connector's.
+            landed: the checkpoints of the stream, by slice. Each slice is in it when the next one
+                is asked for, unless another process lands it.
+        """
+
+    def shared(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield those slices which another process may land while one syncs the stream."""
+
+    def everything(self, stream: Stream) -> Generator[Slice]:
+        """Yield slices that hold all records of the stream, for a full refresh."""
+
+    def window(self, stream: Stream, start: datetime, end: datetime) -> Generator[Slice]:
+        """Yield slices with the records that changed in `start` <= time < `end`.
+
+        Raises:
+            ConfigurationError: the stream cannot be read by time.
+        """

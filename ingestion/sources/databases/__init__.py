@@ -1,0 +1,1 @@
+"""SQL databases: tables and views as streams, whatever SQLAlchemy has a dialect for."""

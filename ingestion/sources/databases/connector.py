@@ -1,0 +1,269 @@
+"""A database as a source: the first load in slices, then what has changed, and what was deleted.
+
+Checkpoints of a stream, by slice:
+
+    load         the plan of the first load: where it is cut, and the newest cursor when it began
+    load 0001    a slice of it that has landed; there is one for each cut, and one more
+    changes      the newest cursor that has landed
+    deletions    when all keys were read last
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from crmhouse.errors import ConfigurationError, CrmhouseError
+from ingestion.landing import Slice
+from ingestion.sources.databases.bounds import Bounds, as_moment, at, back, not_in_future
+from ingestion.sources.databases.connection import Database, database
+from ingestion.sources.databases.options import DatabaseOptions
+from ingestion.sources.databases.reader import Extent, Reader
+from ingestion.sources.databases.tables import Table, reflect
+from ingestion.streams import ColumnType
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterator, Mapping
+    from pathlib import Path
+
+    from ingestion.sources.databases.bounds import Mark
+    from ingestion.streams import Stream
+
+logger = logging.getLogger(__name__)
+
+LOAD, CHANGES, DELETIONS = "load", "changes", "deletions"
+_LOOKBACK_SECONDS, _LOOKBACK_UNITS = 300, 1000
+_CANNOT_CUT = frozenset({ColumnType.BOOLEAN, ColumnType.JSONB})
+_TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMPTZ, ColumnType.TEXT})
+
+
+@dataclass(frozen=True)
+class DatabaseConnector:
+    """Reads the tables of one database.
+
+    Attributes:
+        database: the source.
+        options: as configured.
+        batch_rows: rows in memory at once.
+        chosen: names of the streams that are synced; all of them when None.
+    """
+
+    database: Database
+    options: DatabaseOptions
+    batch_rows: int
+    chosen: frozenset[str] | None = None
+
+    system = "database"
+
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        with self.database.snapshot() as connection, self.database.faults():
+            found = reflect(connection, self.database.name, self.options, self.chosen)
+        return {table.stream.name: table for table in found}
+
+    def only(self, streams: Collection[str]) -> DatabaseConnector:
+        """Return this connector, restricted to these streams."""
+        return replace(self, chosen=frozenset(streams))
+
+    def streams(self) -> tuple[Stream, ...]:
+        """Return the streams, as the database has them now."""
+        return tuple(table.stream for table in self._tables.values())
+
+    def check(self) -> list[str]:
+        """Say what keeps the tables from being read; nothing when all is well."""
+        try:
+            for stream in self.streams():
+                with self._reader(stream) as reader:
+                    reader.touch()
+        except CrmhouseError as error:
+            return [str(error)]
+        return []
+
+    def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield what is to be landed, in order.
+
+        Args:
+            stream: one of this connector's.
+            landed: the checkpoints of the stream, by slice; kept up to date while slices land.
+        """
+        if stream.snapshot:
+            yield from self.everything(stream)
+            return
+        if not landed.get(CHANGES):
+            if not landed.get(LOAD):
+                yield from self._first(stream)
+            if landed.get(CHANGES):
+                return
+            yield from self._load(stream, landed)
+        yield from self._changes(stream, landed)
+        yield from self._deletions(stream, landed)
+
+    def shared(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield the slices of a first load that is under way."""
+        if landed.get(LOAD) and not landed.get(CHANGES):
+            yield from self._load(stream, landed)
+
+    def everything(self, stream: Stream) -> Generator[Slice]:
+        """Yield one slice with all rows, of one moment."""
+        with self._reader(stream) as reader:
+            extent = reader.extent()
+            newest = self._mark(reader.table, extent.newest)
+            yield _slice(reader, CHANGES, extent, {"cursor": newest}, holds="all")
+
+    def window(self, stream: Stream, start: datetime, end: datetime) -> Generator[Slice]:
+        """Yield the slice of the rows whose time of change lies in `start` <= time < `end`.
+
+        Raises:
+            ConfigurationError: the stream has no cursor that is a time.
+        """
+        table = self._tables[stream.name]
+        cursor = table.options.cursor
+        if cursor is None or table.column(cursor).kind not in _TIMES:
+            raise ConfigurationError(
+                f"Source {self.database.name}, stream {stream.name}: it cannot be read by a window "
+                f"of time, for its cursor is {cursor or 'missing'} and no time of change."
+            )
+        with self._reader(stream) as reader:
+            newest = reader.extent().newest
+            low, high = (at(moment, newest, table.zone) for moment in (start, end))
+            part = Bounds(cursor, low, high)
+            name = f"{_short(start)} to {_short(end)}"
+            yield _slice(
+                reader, name, reader.extent(part), {"landed": True}, part,
+                is_shared=True, window=(start, end),
+            )  # fmt: skip
+
+    def _first(self, stream: Stream) -> Generator[Slice]:
+        """Yield the first load of a small table, or the plan of the slices of a large one."""
+        with self._reader(stream) as reader:
+            table, extent = reader.table, reader.extent()
+            newest = self._mark(table, extent.newest)
+            key = table.key[0]
+            size = table.options.slice_rows
+            can_cut = extent.rows > size and key.kind not in _CANNOT_CUT
+            cuts = reader.cuts(key.name, size) if can_cut else []
+            if not cuts:
+                yield _slice(reader, CHANGES, extent, {"cursor": newest}, is_first=True)
+                return
+        plan = {"column": key.name, "cuts": cuts, "cursor": newest}
+        yield Slice(LOAD, lambda: iter(()), lambda: plan)
+
+    def _load(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield the slices of the first load that have not landed; others may land some of them."""
+        plan = landed[LOAD]
+        ends = [None, *plan["cuts"], None]
+        parts = {
+            f"{LOAD} {number:04d}": Bounds(plan["column"], low, high, or_none=low is None)
+            for number, (low, high) in enumerate(pairwise(ends), start=1)
+        }
+        while missing := [name for name in parts if name not in landed]:
+            for name in missing:
+                if name in landed:
+                    continue
+                with self._reader(stream) as reader:
+                    part = parts[name]
+                    yield _slice(
+                        reader, name, reader.extent(part), {"landed": True}, part,
+                        is_first=True, is_shared=True,
+                    )  # fmt: skip
+
+    def _changes(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        known = (landed.get(CHANGES) or landed[LOAD])["cursor"]
+        with self._reader(stream) as reader:
+            table = reader.table
+            parts = []
+            if known is not None:
+                low = back(known, self._lookback(table), table.zone)
+                column = table.column(str(table.options.cursor))
+                parts.append(Bounds(column.name, low=low, or_none=column.is_nullable))
+            extent = reader.extent(*parts)
+            if not extent.rows and CHANGES in landed:
+                return
+            newest = self._mark(table, extent.newest)
+            cursor = known if newest is None else newest
+            yield _slice(reader, CHANGES, extent, {"cursor": cursor}, *parts)
+
+    def _deletions(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]
+    ) -> Generator[Slice]:
+        hours = self._tables[stream.name].options.sweep_every_hours
+        last = landed.get(DELETIONS, {}).get("read_at")
+        if hours is None:
+            return
+        now = datetime.now(UTC)
+        if last and now - datetime.fromisoformat(last) < timedelta(hours=hours):
+            return
+        with self._reader(stream) as reader:
+            yield Slice(
+                DELETIONS,
+                reader.keys,
+                lambda: {"read_at": now.isoformat()},
+                reported=reader.extent().rows,
+                holds="keys",
+            )
+
+    def _lookback(self, table: Table) -> float:
+        asked, cursor = table.options.lookback, str(table.options.cursor)
+        if asked is not None:
+            return asked
+        is_time = table.column(cursor).kind in _TIMES
+        return _LOOKBACK_SECONDS if is_time else _LOOKBACK_UNITS
+
+    def _mark(self, table: Table, newest: Mark | None) -> Mark | None:
+        if newest is None:
+            return None
+        return not_in_future(newest, table.zone)
+
+    @contextmanager
+    def _reader(self, stream: Stream) -> Iterator[Reader]:
+        with self.database.snapshot() as connection:
+            yield Reader(self.database, connection, self._tables[stream.name], self.batch_rows)
+
+
+def _slice(
+    reader: Reader,
+    name: str,
+    extent: Extent,
+    checkpoint: Mapping[str, Any],
+    *parts: Bounds,
+    **more: Any,  # noqa: ANN401  # fields of Slice
+) -> Slice:
+    """Make the slice of the rows within all these bounds."""
+    table = reader.table
+    newest = as_moment(extent.newest, table.zone) if table.stream.version else None
+    return Slice(
+        name,
+        lambda: reader.batches(*parts),
+        lambda: checkpoint,
+        reported=extent.rows,
+        copy=reader.copy(extent, *parts),
+        newest=newest,
+        **more,
+    )
+
+
+def _short(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> DatabaseConnector:
+    """Make the connector of a source of the kind `database`.
+
+    Args:
+        name: the source's name, for messages.
+        options: the configured options, checked against `DatabaseOptions`.
+        base: where the relative path of an SQLite file starts.
+        batch_rows: rows in memory at once.
+
+    Raises:
+        ConfigurationError: the URL is none, or its dialect is not installed.
+    """
+    checked = DatabaseOptions.model_validate(options)
+    url = checked.url.get_secret_value()
+    source = database(name, url, checked.statement_timeout_seconds, base)
+    return DatabaseConnector(source, checked, batch_rows)
