@@ -39,7 +39,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "files": Kind("CSV, JSON Lines or Parquet files", "files", files.FilesOptions),
+        "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
         **{
             f"{system}_export": Kind(
                 f"a folder of {system.capitalize()} exports, batch after batch",

@@ -172,5 +172,5 @@ def test_sources_lists_what_is_configured(cli: Cli, exports: Path) -> None:
 def test_sources_lists_every_kind_with_its_options(cli: Cli) -> None:
     kinds = {kind["kind"]: kind for kind in cli.json("sources", "--kinds")}
     assert kinds.keys() == KINDS.keys()
-    assert set(kinds["stripe_export"]["options"]) == {"path", "until"}
+    assert set(kinds["stripe_export"]["options"]) == {"path", "storage", "until"}
     assert "stripe_export" in cli("sources", "--kinds")
