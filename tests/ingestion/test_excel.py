@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ingestion.batches import Reject
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 500_000)  # noqa: DTZ001  # as Excel has it
+
+
+SHEET = "xl/worksheets/sheet1.xml"
 
 
 def workbook(*rows: list[Any], sheet: str = "Sheet", at: int = 0) -> bytes:
@@ -125,25 +129,34 @@ def test_a_column_needs_a_name_of_its_own(rows: list[list[Any]], says: str) -> N
         read(workbook(*rows))
 
 
-@pytest.mark.parametrize("addressed", [True, False])
-def test_a_record_with_an_error_in_a_cell_is_rejected(addressed: bool) -> None:
+def test_a_record_with_an_error_in_a_cell_is_rejected() -> None:
     content = workbook(
-        [None, "id", "v"], [None, 1, "x"], [None, 2, "#N/A"], [None, "#REF!"], [None, 3, "t='e'"]
+        [None, "id", "v"],
+        [None, 1, "x"],
+        [None, 2, "#N/A"],
+        [None, "#REF!"],
+        [None, 3, "t='e'"],
+        [None, "#DIV/0!", "#NAME?"],
     )
-    if not addressed:  # cells need not say where they are
-        for cell in (b"B2", b"B3", b"C3", b"B4"):
-            old = b'r="%b"' % cell
-            # openpyxl leaves out the empty cell of column A, which the address tells
-            content = edited(
-                content, "xl/worksheets/sheet1.xml", old, old if cell[0] == 66 else b""
-            )
     records, rejects = read(content)
     assert [record["id"] for record in records] == [1, 3]
     assert [(reject.reason, reject.detail.partition(":")[0]) for reject in rejects] == [
         ("excel_error", "v"),
         ("excel_error", "id"),
+        ("excel_error", "id, v"),
     ]
     assert rejects[0].payload == '{"id":2,"v":null}'
+
+
+def test_an_error_is_found_where_cells_and_rows_do_not_say_where_they_are() -> None:
+    content = workbook(["id", "v", "w"], [1, "#N/A", "x"], [2, "y", "#REF!"], [3, "y", "z"])
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        xml = archive.read(SHEET)
+    bare = re.sub(rb'<(row|c) r="[A-Z0-9]+"', rb"<\1", xml)
+    assert bare.count(b' r="') == 0
+    records, rejects = read(edited(content, SHEET, xml, bare))
+    assert [record["id"] for record in records] == [3]
+    assert [reject.detail.partition(":")[0] for reject in rejects] == ["v", "w"]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, 2000, -1, -30])
