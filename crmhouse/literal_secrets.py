@@ -10,17 +10,22 @@ from crmhouse.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NAME = r"password|passwd|secret|token|api_?key|private_?key|credential"
+_NAME = (
+    r"password|passwd|passphrase|secret|token|credential|authorization|cookie"
+    r"|(?:api|private|access|account)_?key|connection_?string"
+)
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 # A reference to a variable is no secret: ${NAME}.
 _VARIABLE = r"\$\{[A-Z][A-Z0-9_]*\}"
-_ONLY_A_VARIABLE = re.compile(_VARIABLE)
+_ONLY_A_VARIABLE = re.compile(rf"(?:(?:Basic|Bearer|Token)\s+)?{_VARIABLE}")
 _URL_WITH_PASSWORD = re.compile(rf"://[^/@\s:]*:(?!{_VARIABLE}@)[^/@\s]+@")
 _SECRET_IN_TEXT = re.compile(
     rf"(?:{_NAME}|pwd)\s*=\s*(?!{_VARIABLE})[^\s&;]|\bbearer\s+(?!{_VARIABLE})\S", re.IGNORECASE
 )
 # Here the keys are names that the user gives to tables and columns, and say nothing of the values.
 _NAMES_OF_THE_USER = re.compile(r"options\.streams(?:\.[^.]+\.columns)?$")
+# What fsspec calls the two halves of credentials for S3 are `key` and `secret`.
+_STORAGE, _KEY_OF_STORAGE = re.compile(r"(?:^|\.)options\.storage$"), "key"
 
 
 def refuse_literal_secrets(
@@ -38,9 +43,10 @@ def refuse_literal_secrets(
         ConfigurationError: says where the secret stands.
     """
     if isinstance(value, dict):
-        given = _NAMES_OF_THE_USER.search(at)
+        given, storage = _NAMES_OF_THE_USER.search(at), _STORAGE.search(at)
         for key, item in value.items():
-            secret = is_secret or (not given and bool(_SECRET_NAME.search(str(key))))
+            named = _SECRET_NAME.search(str(key)) or (key == _KEY_OF_STORAGE and storage)
+            secret = is_secret or (not given and bool(named))
             refuse_literal_secrets(item, file, at=f"{at}.{key}".lstrip("."), is_secret=secret)
     elif isinstance(value, list):
         for number, item in enumerate(value):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from crmhouse.errors import AlreadyRunningError
+from crmhouse.errors import AlreadyRunningError, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
+
+
+def of_source(source: str) -> str:
+    """Return the name of a source's lock."""
+    return f"sync {source}"
 
 
 class Locks:
@@ -38,18 +43,24 @@ class Locks:
             seconds: how long to wait for it.
         """
         milliseconds = max(1, round(seconds * 1000))  # 0 would wait for ever
-        self._connection.execute(
-            "select set_config('lock_timeout', %s, false)", [str(milliseconds)]
-        )
         try:
+            self._connection.execute(
+                "select set_config('lock_timeout', %s, false)", [str(milliseconds)]
+            )
             self._connection.execute(_TAKE_SHARED if shared else _TAKE, [name])
         except psycopg.errors.LockNotAvailable:
             return False
+        except psycopg.OperationalError as error:
+            raise WarehouseError(
+                f"The warehouse did not give the lock {name} ({type(error).__name__}, SQLSTATE "
+                f"{error.sqlstate or 'unknown'}). See that it runs, then try again."
+            ) from None
         return True
 
     def release(self, name: str, *, shared: bool = False) -> None:
-        """Let go of a lock."""
-        self._connection.execute(_RELEASE_SHARED if shared else _RELEASE, [name])
+        """Let go of a lock. Where the connection is lost, it is gone already."""
+        with suppress(psycopg.OperationalError):
+            self._connection.execute(_RELEASE_SHARED if shared else _RELEASE, [name])
 
 
 _TAKE = "select pg_advisory_lock(hashtextextended(%s, 0))"
@@ -87,7 +98,7 @@ def hold_sources(
     """
     with open_locks(warehouse) as locks:
         for source in sorted(sources):  # one order for all, so that nobody waits in a circle
-            require(locks, source, source, patience=patience)
+            require(locks, of_source(source), source, patience=patience)
         yield
 
 

@@ -21,7 +21,7 @@ from crmhouse.errors import (
 from ingestion.faults import FAULTS, of_ours
 from ingestion.full_refresh import whole
 from ingestion.landing import land_slice
-from ingestion.locks import open_locks, require
+from ingestion.locks import of_source, open_locks, require
 from ingestion.raw_tables import prepare
 from ingestion.runs import SliceRun, checkpoints, is_failing
 from ingestion.sources import connector
@@ -131,7 +131,7 @@ def sync_source(
     runs: list[SliceRun] = []
     errors: dict[str, CrmhouseError] = {}
     with open_locks(warehouse) as locks:
-        require(locks, f"sync {source.name}", source.name, shared=True, patience=patience)
+        require(locks, of_source(source.name), source.name, shared=True, patience=patience)
         work = _Work(warehouse, settings, source, reader, run_id, rules, listener, locks)
         leads = {stream.name: _lead(work, stream, asked, patience) for stream in chosen}
         for stream in chosen:
@@ -139,9 +139,9 @@ def sync_source(
                 for run in _sync_stream(work, stream, asked, leads=leads[stream.name]):
                     runs.append(run)
                     listener.landed(run)
-            except ConfigurationError:
-                raise
             except CrmhouseError as error:
+                if asked.window and isinstance(error, ConfigurationError):
+                    raise
                 logger.error("%s.%s failed: %s", source.name, stream.name, error)  # noqa: TRY400
                 errors[f"{source.name}.{stream.name}"] = error
     if errors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,8 @@ import pyarrow.csv as arrow_csv
 
 from crmhouse.errors import SourceRefusedError
 from ingestion.batches import Batch, Reject
+from ingestion.readers.encodings import OnlyUtf8, as_utf8
+from ingestion.readers.reading import AS_USUAL, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,10 +39,12 @@ class _Way:
 
     Attributes:
         block: bytes that Arrow looks at together; no record may be longer.
+        delimiter: one character.
         encoding: `latin1` takes any bytes. Arrow cannot skip a ragged line that is not UTF-8.
     """
 
     block: int
+    delimiter: str
     encoding: str = "utf-8"
 
     def after(self, error: ValueError) -> _Way | None:
@@ -67,25 +70,6 @@ class _Way:
     def bytes_of(self, text: str) -> bytes:
         """Return the bytes of the file that were read as this text."""
         return text.encode(self.encoding)
-
-
-class _Utf8:
-    """A file that raises UnicodeDecodeError as soon as it is not UTF-8."""
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._is_cut = False
-
-    def read(self, size: int = -1) -> bytes:
-        """Read as the file does."""
-        block = self._file.read(size)
-        if self._is_cut or not block.isascii():
-            self._decoder.decode(block, final=not block)
-            self._is_cut = bool(self._decoder.getstate()[0])
-        return block
 
 
 @dataclass
@@ -118,8 +102,13 @@ class _Progress:
         self.waiting, self.size = [], 0
 
 
-def read_csv(file: BinaryIO, stream: Stream, batch_rows: int) -> Iterator[Batch]:
+def read_csv(
+    file: BinaryIO, stream: Stream, batch_rows: int, how: Reading = AS_USUAL
+) -> Iterator[Batch]:
     """Read comma-separated records below a header line, in UTF-8 (with or without a mark).
+
+    Another delimiter and another encoding are what `how` says; a byte order mark of UTF-16 or
+    UTF-32 says so too.
 
     An empty field is NULL. A quoted empty field (`""`) is the empty string, or NULL too where the
     stream says so. A line with too many or too few fields, and a record that is not UTF-8, becomes
@@ -127,14 +116,16 @@ def read_csv(file: BinaryIO, stream: Stream, batch_rows: int) -> Iterator[Batch]
 
     Raises:
         SourceRefusedError: the file has no usable header, a quote is never closed, a record is
-            longer than 256 MB, or too many lines in a row are of another width than the header.
+            longer than 256 MB, too many lines in a row are of another width than the header, or
+            a byte is not of the declared encoding.
     """
-    header = _header(file, stream)
+    file = as_utf8(file, how.encoding, stream.name)
+    header = _header(file, stream, how.delimiter)
     if not header:
         return
     start, done = file.tell(), _Progress()
     block = min(max(batch_rows * _BYTES_PER_ROW, _SMALLEST_BLOCK), _LARGEST_BLOCK)
-    way: _Way | None = _Way(block)
+    way: _Way | None = _Way(block, how.delimiter)
     while way:
         file.seek(start)
         try:
@@ -182,12 +173,12 @@ def _parse(
         return "skip" if done.size <= _RAGGED_BYTES else "error"
 
     reader = arrow_csv.open_csv(
-        pa.PythonFile(_Utf8(file) if way.encoding == "utf-8" else file, mode="r"),
+        pa.PythonFile(OnlyUtf8(file) if way.encoding == "utf-8" else file, mode="r"),
         read_options=arrow_csv.ReadOptions(
             column_names=header, block_size=way.block, encoding=way.encoding, use_threads=False
         ),
         parse_options=arrow_csv.ParseOptions(
-            newlines_in_values=True, invalid_row_handler=keep_ragged
+            delimiter=way.delimiter, newlines_in_values=True, invalid_row_handler=keep_ragged
         ),
         convert_options=arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(header, pa.binary()),
@@ -206,7 +197,7 @@ def _parse(
             done.last = new.column(new.num_columns - 1)[-1].as_py()
 
 
-def _header(file: BinaryIO, stream: Stream) -> list[str]:
+def _header(file: BinaryIO, stream: Stream, delimiter: str) -> list[str]:
     """Read the names; the file then stands after them."""
     line = file.readline(_LARGEST_HEADER).removeprefix(_BYTE_ORDER_MARK)
     while line and not line.strip():
@@ -219,7 +210,7 @@ def _header(file: BinaryIO, stream: Stream) -> list[str]:
         raise SourceRefusedError(f"{stream.name}: the header of the CSV is longer than 1 MB.")
     try:
         text = line.decode()
-        names = next(csv.reader([text.rstrip("\r\n")], strict=True))
+        names = next(csv.reader([text.rstrip("\r\n")], delimiter=delimiter, strict=True))
     except UnicodeDecodeError:
         raise SourceRefusedError(f"{stream.name}: the header of the CSV is not UTF-8.") from None
     except csv.Error:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ingestion.batches import Batch, Reject
+from ingestion.readers.encodings import as_utf8
+from ingestion.readers.reading import AS_USUAL, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
 
     from ingestion.streams import Stream
@@ -22,28 +24,43 @@ _BATCH_BYTES = 64 << 20
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
-def read_json_lines(file: BinaryIO, stream: Stream, batch_rows: int) -> Iterator[Batch]:
+def read_json_lines(
+    file: BinaryIO, stream: Stream, batch_rows: int, how: Reading = AS_USUAL
+) -> Iterator[Batch]:
     """Read records, one per line; blank lines are skipped.
 
     A line that is not a JSON object in UTF-8 becomes a reject, whatever surrounds it. A batch ends
     at `batch_rows` records or 64 MB of text, whichever comes first. Of a name that stands twice in
     one object the last value counts: msgspec does not tell, and a second decoder would.
     """
+    lines = _lines(as_utf8(file, how.encoding, stream.name))
+    yield from batches_of((line for line in lines if line.strip()), stream, batch_rows)
+
+
+def batches_of(
+    texts: Iterable[bytes], stream: Stream, batch_rows: int, what: str = "line"
+) -> Iterator[Batch]:
+    """Make batches of texts that hold one JSON object each.
+
+    Args:
+        texts: one per record.
+        stream: says what is flattened.
+        batch_rows: records in a batch; it ends earlier at 64 MB of text.
+        what: what a text is, for messages.
+    """
     chunk: list[bytes] = []
     size = 0
-    for line in _lines(file):
-        if not line.strip():
-            continue
-        if chunk and (len(chunk) == batch_rows or size + len(line) > _BATCH_BYTES):
-            yield batch_of(chunk, stream.flatten)
+    for text in texts:
+        if chunk and (len(chunk) == batch_rows or size + len(text) > _BATCH_BYTES):
+            yield batch_of(chunk, stream.flatten, what)
             chunk, size = [], 0
-        chunk.append(line)
-        size += len(line)
+        chunk.append(text)
+        size += len(text)
     if chunk:
-        yield batch_of(chunk, stream.flatten)
+        yield batch_of(chunk, stream.flatten, what)
 
 
-def batch_of(lines: list[bytes], flatten: Mapping[str, str]) -> Batch:
+def batch_of(lines: list[bytes], flatten: Mapping[str, str], what: str = "line") -> Batch:
     """Make a batch of lines that hold one JSON object each."""
     records: list[dict[str, Any]] = []
     kept: list[bytes] = []
@@ -52,10 +69,10 @@ def batch_of(lines: list[bytes], flatten: Mapping[str, str]) -> Batch:
         try:
             record = _decoder.decode(line)
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-            rejects.append(_reject("invalid_json", "the line is not valid JSON in UTF-8", line))
+            rejects.append(_reject("invalid_json", f"the {what} is not valid JSON in UTF-8", line))
             continue
         if not isinstance(record, dict):
-            rejects.append(_reject("not_a_record", "the line is not a JSON object", line))
+            rejects.append(_reject("not_a_record", f"the {what} is not a JSON object", line))
             continue
         records.append(_flat(record, flatten) if flatten else record)
         kept.append(line)

@@ -10,6 +10,7 @@ import pyarrow.parquet as arrow_parquet
 
 from crmhouse.errors import SourceRefusedError
 from ingestion.batches import Batch, Reject
+from ingestion.readers.reading import AS_USUAL, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,18 +20,25 @@ if TYPE_CHECKING:
     from ingestion.batches import Values
     from ingestion.streams import Stream
 
+_READ_SIZE = 1 << 20
 # What Arrow raises for a value that Python has no room for, such as a time of the year 10000.
 _NO_ROOM = (ValueError, ArithmeticError, pa.ArrowException)
 
 
-def read_parquet(file: BinaryIO, stream: Stream, batch_rows: int) -> Iterator[Batch]:
+def read_parquet(
+    file: BinaryIO,
+    stream: Stream,
+    batch_rows: int,
+    how: Reading = AS_USUAL,  # noqa: ARG001  # the signature of a reader
+) -> Iterator[Batch]:
     """Read the columns with their types; nested ones become JSON.
 
     Raises:
         SourceRefusedError: this is not a Parquet file, or it is cut off.
     """
     try:
-        parquet = arrow_parquet.ParquetFile(file)
+        # Else Arrow takes a row group into memory as a whole, which may be all of the file.
+        parquet = arrow_parquet.ParquetFile(file, pre_buffer=False, buffer_size=_READ_SIZE)
         for rows in parquet.iter_batches(batch_size=batch_rows):
             yield _batch(rows)
     except (pa.ArrowInvalid, OSError) as error:

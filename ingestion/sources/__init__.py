@@ -42,7 +42,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
-        "files": Kind("CSV, JSON Lines or Parquet files", "files", files.FilesOptions),
+        "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
         **{
             f"{system}_export": Kind(
                 f"a folder of {system.capitalize()} exports, batch after batch",

@@ -1,24 +1,30 @@
 """Exports: folders of files that a SaaS system wrote, batch after batch.
 
-The layout is `<path>/batch_<n>/<system>/<Object>.csv` (or `.jsonl`, `.parquet`): the first batch
-is everything, each later one what has changed since, deletions flagged.
+The layout is `<path>/batch_<n>/<system>/<Object>.csv` (or another known format): the first batch is
+everything, each later one what has changed since, deletions flagged.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ingestion.readers import READERS
+from crmhouse.errors import ConfigurationError
+from ingestion.readers import Endings
 from ingestion.sources import hubspot, salesforce, shopify, stripe
-from ingestion.sources.files import FilesConnector, FileStream, in_natural_order
+from ingestion.sources.file_options import STORAGE
+from ingestion.sources.files import FilesConnector, FileStream
+from ingestion.sources.places import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
+    from ingestion.sources.places import File, Place
     from ingestion.streams import Stream
 
 SYSTEMS: Mapping[str, tuple[Stream, ...]] = MappingProxyType(
@@ -36,10 +42,12 @@ class ExportOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: Path = Field(
-        description="Folder that holds batch_1, batch_2, …; a relative path starts at the "
-        "configuration file's folder."
+    path: str = Field(
+        min_length=1,
+        description="Folder that holds batch_1, batch_2, …, or its URL (`s3://bucket/folder`); a "
+        "relative path starts at the configuration file's folder.",
     )
+    storage: dict[str, Any] = Field(default_factory=dict, repr=False, description=STORAGE)
     until: str | None = Field(
         default=None,
         pattern=r"^batch_\d+$",
@@ -55,39 +63,40 @@ def build(system: str, options: Mapping[str, Any], base: Path, batch_rows: int) 
         options: the configured options, checked against `ExportOptions`.
         base: where relative paths start.
         batch_rows: records in memory at once.
+
+    Raises:
+        ConfigurationError: the path cannot be used as it is.
     """
     checked = ExportOptions.model_validate(options)
-    root = (base / checked.path.expanduser()).resolve()
+    place = place_of(checked.path, checked.storage, base)
+    if not place.can_list:
+        raise ConfigurationError(
+            f"{place.where}: a web server does not list its files, so batches cannot be found "
+            "there. Give the kind files their names, or put them into a folder or a bucket."
+        )
     files = tuple(
         FileStream(
             stream,
-            _batches(root, system, stream, checked.until),
-            f"{root}/batch_*/{system}/{stream.object}.csv, .jsonl or .parquet",
+            partial(_batches, place, system, stream, checked.until),
+            f"{place.where}/batch_*/{system}/{stream.object}.csv, .jsonl or another known format",
         )
         for stream in SYSTEMS[system]
     )
-    return FilesConnector(system, root, files, batch_rows)
+    return FilesConnector(system, place, files, batch_rows)
 
 
-def _batches(
-    root: Path, system: str, stream: Stream, until: str | None
-) -> Callable[[], list[Path]]:
+def _batches(place: Place, system: str, stream: Stream, until: str | None) -> list[File]:
     last = int(until.removeprefix("batch_")) if until else None
-
-    def find() -> list[Path]:
-        return in_natural_order(
-            path
-            for path in root.glob(f"batch_*/{system}/{stream.object}.*")
-            if path.suffix in READERS
-            and path.stem == stream.object
-            and not path.is_dir()
-            and (number := _number(path)) is not None
-            and (last is None or number <= last)
-        )
-
-    return find
+    return [
+        file
+        for file in place.find([f"batch_*/{system}/{stream.object}.*"])
+        if (endings := Endings.of(file.name)).format
+        and endings.stem == stream.object
+        and (number := _number(file.name)) is not None
+        and (last is None or number <= last)
+    ]
 
 
-def _number(path: Path) -> int | None:
-    number = path.parts[-3].removeprefix("batch_")
+def _number(name: str) -> int | None:
+    number = PurePosixPath(name).parts[0].removeprefix("batch_")
     return int(number) if number.isdigit() else None

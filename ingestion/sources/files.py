@@ -1,78 +1,50 @@
-"""Files: CSV, JSON Lines and Parquet, each file once, again when it has changed.
+"""Files: each one once, again when it has changed; of this machine or behind a URL.
 
-What was landed is remembered per file (size, time, hash). Of records that are equally new, or that
-have no version at all, the one read last is the current one; so where a file has changed, the files
-that sort after it are read again too, in order.
+What was landed is remembered per file: size and time, and its hash or what its server calls it (the
+ETag). Of records that are equally new, or that have no version at all, the one read last is the
+current one; so where a file has changed, the files that sort after it are read again too, in order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from crmhouse.errors import ConfigurationError, SourceRefusedError, SourceUnavailableError
+from crmhouse.errors import (
+    ConfigurationError,
+    CrmhouseError,
+    SourceRefusedError,
+    SourceUnavailableError,
+)
 from ingestion.landing import Slice
-from ingestion.readers import READERS
+from ingestion.readers import KNOWN, Endings, read_file
 from ingestion.readers.parquet import rows_of_parquet
-from ingestion.streams import Column, ColumnType, Stream
+from ingestion.readers.reading import AS_USUAL, Reading
+from ingestion.sources.file_options import FilesOptions, FileStreamOptions, declare
+from ingestion.sources.places import is_wildcard, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from ingestion.batches import Batch
+    from ingestion.sources.places import File, Place
+    from ingestion.streams import Stream
+
+    Content = Callable[[], Path]
+
+__all__ = ["FileStream", "FileStreamOptions", "FilesConnector", "FilesOptions", "build"]
 
 logger = logging.getLogger(__name__)
 
-_NUMBERS = re.compile(r"(\d+)")
-_TYPE_NAMES = {kind.name.lower(): kind for kind in ColumnType}
 _READ_SIZE = 1 << 20
-
-
-class FileStreamOptions(BaseModel):
-    """One stream of a `files` source."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    glob: str = Field(description="Files of the stream, relative to the source's path.")
-    key: tuple[str, ...] = Field(min_length=1, description="Columns that identify a record.")
-    columns: dict[str, str] = Field(
-        default_factory=dict,
-        description=f"Types of columns: {', '.join(sorted(_TYPE_NAMES))}. Undeclared columns of a "
-        "CSV file are text.",
-    )
-    version: str | None = Field(
-        default=None, description="Column with the time of a record's last change."
-    )
-
-    @field_validator("glob")
-    @classmethod
-    def _below_the_path(cls, glob: str) -> str:
-        parts = PurePath(glob).parts
-        if not parts or PurePath(glob).is_absolute() or ".." in parts:
-            raise ValueError("it must be relative, not empty, and without ..")
-        if any("**" in part and part != "**" for part in parts):
-            raise ValueError("** must stand alone between two slashes")
-        return glob
-
-
-class FilesOptions(BaseModel):
-    """Options of the kind `files`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: Path = Field(
-        description="Folder of the files; a relative path starts at the configuration file's."
-    )
-    streams: dict[str, FileStreamOptions] = Field(
-        min_length=1, description="The streams, by the name of their raw table."
-    )
+_HASH = "sha256"
+# What tells versions of a file apart, the surest first.
+_TELLING = ("etag", "modified_ns", "modified")
 
 
 @dataclass(frozen=True)
@@ -83,11 +55,19 @@ class FileStream:
         stream: the declaration.
         find: returns the files that exist at the moment.
         where: the place that is searched, for messages.
+        form: the format of the files, a key of `READERS`; what their names say where empty.
+        how: what the configuration says of reading them.
     """
 
     stream: Stream
-    find: Callable[[], list[Path]]
+    find: Callable[[], list[File]]
     where: str
+    form: str = ""
+    how: Reading = AS_USUAL
+
+    def can_read(self, file: File) -> bool:
+        """Say whether there is a reader for the file."""
+        return bool(self.form) or Endings.of(file.name).is_readable
 
 
 @dataclass(frozen=True)
@@ -96,13 +76,13 @@ class FilesConnector:
 
     Attributes:
         system: the kind of system the files come from.
-        root: the folder; the slices are named by the files' paths below it.
+        place: the folder; the slices are named by the files' paths below it.
         files: the streams.
         batch_rows: records in memory at once.
     """
 
     system: str
-    root: Path
+    place: Place
     files: tuple[FileStream, ...]
     batch_rows: int
 
@@ -116,21 +96,28 @@ class FilesConnector:
 
     def check(self) -> list[str]:
         """Say what keeps the files from being read; nothing when all is well."""
-        if not self.root.is_dir():
-            return [f"The folder {self.root} does not exist. Set the option path to the files."]
-        problems = []
+        if missing := self.place.missing():
+            return [missing]
+        problems: dict[str, None] = {}
         for entry in self.files:
-            found = entry.find()
-            if not found:
-                problems.append(
-                    f"No file for stream {entry.stream.name}: looked for {entry.where}."
-                )
-            problems += [
-                f"{file} has no known format; known are {', '.join(sorted(READERS))}."
-                for file in found
-                if file.suffix not in READERS
-            ]
-        return problems
+            try:
+                problems.update(dict.fromkeys(self._problems(entry)))
+            except CrmhouseError as error:
+                problems[str(error)] = None
+        return list(problems)
+
+    def _problems(self, entry: FileStream) -> Iterator[str]:
+        found = entry.find()
+        if not found:
+            yield f"No file for stream {entry.stream.name}: looked for {entry.where}."
+        if not self.place.is_here:
+            # Where there is a listing, one file shows whether files may be read at all.
+            for file in found[:1] if self.place.can_list else found:
+                self.place.facts(file.name)
+        yield from (self._unknown(file) for file in found if not entry.can_read(file))
+
+    def _unknown(self, file: File) -> str:
+        return f"{self.place.where}/{file.name} has no known format; {KNOWN}. Or set `format`."
 
     def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
         """Yield a slice for each file that has not been landed as it is now.
@@ -140,33 +127,32 @@ class FilesConnector:
             landed: the checkpoints of the stream, by slice.
 
         Raises:
-            SourceRefusedError: the folder is gone, or a file has an unknown format.
+            SourceRefusedError: the folder is gone, a file has an unknown format, or access is
+                refused.
+            SourceUnavailableError: the network or a server failed.
         """
-        if not self.root.is_dir():
-            raise SourceRefusedError(
-                f"The folder {self.root} does not exist. Set the option path to the files."
-            )
+        if missing := self.place.missing():
+            raise SourceRefusedError(missing)
         entry = next(entry for entry in self.files if entry.stream is stream)
         current: set[str] = set()
         again = False
         found = entry.find()
         if not found:
             logger.warning("No file for stream %s: looked for %s.", stream.name, entry.where)
-        for path in found:
-            name = path.relative_to(self.root).as_posix()
-            if path.suffix not in READERS:
-                raise SourceRefusedError(
-                    f"{path} has no known format; known are {', '.join(sorted(READERS))}."
-                )
-            known = landed.get(name)
-            if not again and known and _is_unchanged(path, known):
-                current.add(name)
-                continue
-            # All that was landed after this file has the last word: a sync that is cut short must
-            # leave it to be read again by the next one, even where it cannot be found just now.
-            overtakes = () if again else landed.keys() - current - {name}
-            again = True
-            yield self._slice(stream, name, path, overtakes)
+        for file in found:
+            if not entry.can_read(file):
+                raise SourceRefusedError(self._unknown(file))
+            with self.place.content(file.name) as content:
+                known = landed.get(file.name)
+                if not again and known and self._is_unchanged(file, content, known):
+                    current.add(file.name)
+                    continue
+                # All that was landed after this file has the last word: a sync that is cut short
+                # must leave it to be read again by the next one, even where it cannot be found
+                # just now.
+                overtakes = () if again else landed.keys() - current - {file.name}
+                again = True
+                yield self._slice(entry, file.name, content, overtakes)
 
     def shared(
         self,
@@ -192,22 +178,43 @@ class FilesConnector:
             "read all files again."
         )
 
-    def _slice(self, stream: Stream, name: str, path: Path, overtakes: Collection[str]) -> Slice:
-        before = _fingerprint(path)
+    def _slice(
+        self, entry: FileStream, name: str, content: Content, overtakes: Collection[str]
+    ) -> Slice:
+        @cache  # as it was before it was read for the first time
+        def state() -> Mapping[str, Any]:
+            facts = self.place.facts(name)
+            return facts if self.place.decides(facts) else {**facts, _HASH: _hash(content())}
 
         def read() -> Iterator[Batch]:
-            with path.open("rb") as file:
-                yield from READERS[path.suffix](file, stream, self.batch_rows)
+            state()
+            yield from read_file(
+                content(), name, entry.stream, self.batch_rows, entry.form, entry.how
+            )
 
         def checkpoint() -> Mapping[str, Any]:
-            if _stat(path) != {key: before[key] for key in ("size", "modified_ns")}:
+            before = {fact: value for fact, value in state().items() if fact != _HASH}
+            if self.place.facts(name) != before:
                 raise SourceUnavailableError(
-                    f"{path} changed while it was read. Nothing of it was landed: sync again."
+                    f"{self.place.where}/{name} changed while it was read. Nothing of it was "
+                    "landed: sync again."
                 )
-            return before
+            return state()
 
-        reported = rows_of_parquet(path) if path.suffix == ".parquet" else None
+        is_plain = Endings.of(name)[1:] == (".parquet", "") and entry.form in {"", ".parquet"}
+        reported = rows_of_parquet(content()) if is_plain and self.place.is_here else None
         return Slice(name, read, checkpoint, reported, overtakes)
+
+    def _is_unchanged(self, file: File, content: Content, landed: Mapping[str, Any]) -> bool:
+        """Compare what is known of a file, and its content only where that says too little."""
+        facts = self.place.facts(file.name) if file.facts is None else file.facts
+        sizes = {facts.get("size"), landed.get("size")} - {None}
+        if len(sizes) > 1:
+            return False
+        tells = next((fact for fact in _TELLING if fact in facts and fact in landed), None)
+        if tells and facts[tells] == landed[tells]:
+            return True
+        return not self.place.decides(facts) and _hash(content()) == landed.get(_HASH)
 
 
 def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> FilesConnector:
@@ -220,18 +227,22 @@ def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) ->
         batch_rows: records in memory at once.
 
     Raises:
-        ConfigurationError: a column type is unknown or a stream cannot be declared as asked.
+        ConfigurationError: the path, a glob or a column type cannot be used as it is.
     """
     checked = FilesOptions.model_validate(options)
-    root = (base / checked.path.expanduser()).resolve()
+    place = place_of(checked.path, checked.storage, base)
+    if not place.can_list:
+        _require_names(name, checked)
     return FilesConnector(
         system="files",
-        root=root,
+        place=place,
         files=tuple(
             FileStream(
-                _declare(name, stream_name, stream),
-                _matching(root, stream.glob),
-                f"{root}/{stream.glob}",
+                declare(name, stream_name, stream),
+                partial(place.find, stream.glob),
+                ", ".join(f"{place.where}/{glob}" for glob in stream.glob),
+                stream.ending,
+                stream.reading,
             )
             for stream_name, stream in checked.streams.items()
         ),
@@ -239,68 +250,18 @@ def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) ->
     )
 
 
-def in_natural_order(paths: Iterator[Path]) -> list[Path]:
-    """Sort paths so that batch_10 comes after batch_2."""
-    return sorted(
-        paths,
-        key=lambda path: [
-            (int(part), "") if part.isdigit() else (-1, part)
-            for part in _NUMBERS.split(path.as_posix())
-        ],
-    )
+def _require_names(source: str, options: FilesOptions) -> None:
+    for name, stream in options.streams.items():
+        if any(is_wildcard(glob) for glob in stream.glob):
+            raise ConfigurationError(
+                f"Source {source}, stream {name}: a web server does not list its files, so the "
+                "glob must be the name of a file, or a list of names, without *, ? and [."
+            )
 
 
-def _matching(root: Path, glob: str) -> Callable[[], list[Path]]:
-    # A link that leads nowhere is no folder: reading it fails aloud, instead of being left out.
-    return lambda: in_natural_order(path for path in root.glob(glob) if not path.is_dir())
-
-
-def _declare(source: str, name: str, options: FileStreamOptions) -> Stream:
-    types = dict(options.columns)
-    for column in options.key:
-        types.setdefault(column, "text")
-    if options.version:
-        types.setdefault(options.version, "timestamptz")
-    unknown = sorted({kind for kind in types.values() if kind not in _TYPE_NAMES})
-    if unknown:
-        raise ConfigurationError(
-            f"Source {source}, stream {name}: unknown column type {', '.join(unknown)}. "
-            f"Known are {', '.join(sorted(_TYPE_NAMES))}."
-        )
-    declared = tuple(Column(field, _TYPE_NAMES[kind]) for field, kind in types.items())
-    names = {column.field: column.name for column in declared}
-    try:
-        return Stream(
-            name=name,
-            object=name,
-            key=tuple(names[field] for field in options.key),
-            columns=declared,
-            version=names[options.version] if options.version else None,
-        )
-    except ValueError as error:
-        raise ConfigurationError(f"Source {source}: {error}.") from None
-
-
-def _stat(path: Path) -> dict[str, int]:
-    status = path.stat()
-    return {"size": status.st_size, "modified_ns": status.st_mtime_ns}
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    """Return size, time and hash of a file."""
-    status = _stat(path)
+def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_READ_SIZE):
             digest.update(chunk)
-    return {**status, "sha256": digest.hexdigest()}
-
-
-def _is_unchanged(path: Path, landed: Mapping[str, Any]) -> bool:
-    """Compare size and time, and the content only where these differ."""
-    status = _stat(path)
-    if status["size"] != landed.get("size"):
-        return False
-    if status["modified_ns"] == landed.get("modified_ns"):
-        return True
-    return bool(_fingerprint(path)["sha256"] == landed.get("sha256"))
+    return digest.hexdigest()

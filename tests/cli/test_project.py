@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +61,10 @@ def test_what_init_writes_becomes_a_whole_project_when_its_examples_are_switched
     text = f"{before}sources:{examples}\n#{rest.replace('#fx_rates', 'fx_rates')}"
     file.write_text(text)
     (cli.folder / "exports").symlink_to(exports)
-    assert len(yaml.safe_load(text)["sources"]) == 6
-    findings = cli.json("check")
+    assert len(yaml.safe_load(text)["sources"]) == 7
+    with closing(sqlite3.connect(cli.folder / "erp.db")) as erp:
+        erp.execute("create table invoices (id integer primary key, updated_at datetime)")
+    findings = cli.json("check", ERP_DATABASE_URL="sqlite:///erp.db")
     assert by(findings, "problem") == {}
     assert by(findings, "warning") == {}
     assert by(findings, "ok")["sources shopify_eu"] == "shopify_export: orders"
@@ -172,5 +176,5 @@ def test_sources_lists_what_is_configured(cli: Cli, exports: Path) -> None:
 def test_sources_lists_every_kind_with_its_options(cli: Cli) -> None:
     kinds = {kind["kind"]: kind for kind in cli.json("sources", "--kinds")}
     assert kinds.keys() == KINDS.keys()
-    assert set(kinds["stripe_export"]["options"]) == {"path", "until"}
+    assert set(kinds["stripe_export"]["options"]) == {"path", "storage", "until"}
     assert "stripe_export" in cli("sources", "--kinds")

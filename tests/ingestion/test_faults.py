@@ -42,7 +42,12 @@ def take_schema_away(warehouse: Warehouse, _: Path) -> None:
 @pytest.mark.parametrize(
     ("do_harm", "slice_", "kind", "says"),
     [
-        (break_link, "-", SourceRefusedError, r"FileNotFoundError at .*charges\.jsonl"),
+        (
+            break_link,
+            "batch_2/stripe/charges.jsonl",
+            SourceRefusedError,
+            r"FileNotFoundError at .*charges\.jsonl",
+        ),
         (write_carriage_returns, "batch_2/stripe/charges.csv", SourceRefusedError, "LF or CRLF"),
         (change_type, "-", ConfigurationError, "column amount has the type integer"),
         (take_schema_away, "-", RunFailedError, "UndefinedTable, SQLSTATE 42P01"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from landing_records import VERSIONED, parquet
+from landing_records import VERSIONED, parquet, read_records
 
 from crmhouse.errors import SourceRefusedError
 from ingestion.readers import READERS
@@ -22,16 +22,7 @@ def read(
     ending: str, content: bytes, batch_rows: int = 100, stream: Stream = VERSIONED
 ) -> tuple[list[dict[str, Any]], list[Reject]]:
     """Read everything into records."""
-    records: list[dict[str, Any]] = []
-    rejects: list[Reject] = []
-    for batch in READERS[ending](io.BytesIO(content), stream, batch_rows):
-        columns = {
-            name: values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else values
-            for name, values in batch.fields.items()
-        }
-        records += [{n: v[i] for n, v in columns.items()} for i in range(batch.rows)]
-        rejects += batch.rejects
-    return records, rejects
+    return read_records(READERS[ending](io.BytesIO(content), stream, batch_rows))
 
 
 def test_csv_is_read_as_text_and_tells_empty_from_null() -> None:

@@ -225,7 +225,10 @@ def test_a_sync_with_patience_waits_for_whoever_holds_its_source(
         (lambda f: export(f, "stripe", untill="batch_1"), "untill"),
         (lambda f: files(f, columns={"n": "float"}), "unknown column type float"),
         (lambda f: files(f, key=[]), "key"),
-        (lambda _: (Settings(), SourceConfig(name="x", kind="telepathy")), "Known kinds: files"),
+        (
+            lambda _: (Settings(), SourceConfig(name="x", kind="telepathy")),
+            "Known kinds: database, files",
+        ),
         (lambda f: only(export(f, "stripe"), "n"), "It has: charges"),
     ],
 )

@@ -17,11 +17,11 @@ from ingestion.readers.json_lines import batch_of
 from ingestion.streams import Column, ColumnType, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from crmhouse.rules import RowRule
     from crmhouse.warehouse import Warehouse
-    from ingestion.batches import Batch
+    from ingestion.batches import Batch, Reject
     from ingestion.runs import SliceRun
     from ingestion.streams import Contract
 
@@ -83,6 +83,20 @@ def land_file(
     return land_batches(
         warehouse, stream, lambda: READERS[ending](io.BytesIO(content), stream, 1000), **options
     )
+
+
+def read_records(batches: Iterable[Batch]) -> tuple[list[dict[str, Any]], list[Reject]]:
+    """Turn batches into records, and what was rejected."""
+    records: list[dict[str, Any]] = []
+    rejects: list[Reject] = []
+    for batch in batches:
+        columns = {
+            name: values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else values
+            for name, values in batch.fields.items()
+        }
+        records += [{n: v[i] for n, v in columns.items()} for i in range(batch.rows)]
+        rejects += batch.rejects
+    return records, rejects
 
 
 def parquet(columns: dict[str, Any]) -> bytes:
