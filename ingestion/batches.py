@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 Values: TypeAlias = "Sequence[Any] | pa.Array | pa.ChunkedArray"
 """One value per record: Python objects as JSON has them (float excluded: numbers with a fraction
 are `Decimal`), or an Arrow array."""
+
+
+PayloadKind: TypeAlias = Literal["json", "table", "row", "unreadable"]
+"""What the payload of a held record is; see the column of `ops.quarantine`."""
 
 
 class Reject(NamedTuple):
@@ -42,6 +46,7 @@ class Batch:
         rejects: records that could not even be read; they are not in `fields`.
         whole: whether `fields` are all columns of the file: one that is missing here is missing in
             every record. In JSON a field may come up in a later record.
+        held: the records' ids in `ops.quarantine`, where they come from there.
     """
 
     fields: Mapping[str, Values]
@@ -49,3 +54,4 @@ class Batch:
     payload: Callable[[int], str]
     rejects: tuple[Reject, ...] = ()
     whole: bool = False
+    held: Sequence[int] = ()

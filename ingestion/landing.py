@@ -13,7 +13,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psycopg
 
@@ -51,6 +51,7 @@ class Slice:
         reported: how many records the source said it would deliver; None when it cannot tell.
         overtakes: slices that must be read again after this one, because they have the last word;
             their checkpoints are emptied in the transaction that lands this one.
+        held: where the records come from `ops.quarantine`: decides there what becomes of them.
     """
 
     name: str
@@ -58,6 +59,17 @@ class Slice:
     checkpoint: Callable[[], Mapping[str, Any]]
     reported: int | None = None
     overtakes: Collection[str] = ()
+    held: Held | None = None
+
+
+class Held(Protocol):
+    """What a slice of held records does beside landing, in the transaction that lands it."""
+
+    def withdraw(self, staging: Staging) -> None:
+        """Take back the staged records that raw has something newer for."""
+
+    def settle(self, staging: Staging, run: SliceRun) -> SliceRun:
+        """Resolve the records, once they are merged, and return the run as it is to be recorded."""
 
 
 def land_slice(
@@ -96,7 +108,7 @@ def land_slice(
     limits = _Limits(max_quarantine_share, rules, contract)
     with warehouse.connect(autocommit=True) as connection:
         landed = None
-        if stream.version:
+        if stream.version and not part.held:
             with suppress(psycopg.errors.UniqueViolation):  # a key comes twice: the merge decides
                 landed = _land_into_empty(connection, run, stream, part, limits)
         run, held = landed or _land_by_merge(connection, run, stream, part, limits)
@@ -162,6 +174,8 @@ def _land_by_merge(
         if table.wanted:
             evolve(connection, table, run.run_id)
             staging.complete()
+        if part.held:
+            part.held.withdraw(staging)
         merged = Merged(0, 0, 0)
         if staging.present:
             merged = merge(connection, table, STAGED, run.run_id, staging.present)
@@ -194,14 +208,17 @@ def _finish(
     )
     if staging.whole:
         note_vanished(connection, table, run.run_id, staging.vanished)
-    quarantine(connection, run, REJECTED)
+    if part.held:
+        run = part.held.settle(staging, run)
+    else:
+        quarantine(connection, run, REJECTED)
     held = staging.reasons() if run.quarantined else ""
     newest = watermark(connection, table, staging.target) if table.columns else None
     save_checkpoint(connection, run, checkpoint, newest)
     if part.overtakes:
         forget(connection, run, part.overtakes)
-    if table.columns:
-        supersede(connection, run, table)
+    if table.columns and not part.held:
+        supersede(connection, run, table, staging.target)
     run.record(connection)
     refresh_statistics(connection, table.identifier, run.changed)
     return run, held

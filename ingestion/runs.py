@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ingestion.raw_tables import RawTable
 
 Status = Literal["succeeded", "partial", "failed"]
+
+REPLAY = "replay"
+"""The slice of records that come from `ops.quarantine`."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class SliceRun:
         """Return the rows of the raw table that this slice changed."""
         return self.inserted + self.updated
 
+    def after(self, earlier: SliceRun) -> SliceRun:
+        """Return the run as a whole, of which `earlier` is what it did before."""
+        counts = ("extracted", "inserted", "updated", "deleted", "quarantined")
+        sums = {name: getattr(earlier, name) + getattr(self, name) for name in counts}
+        return replace(self, started_at=earlier.started_at, **sums)
+
     def record(self, connection: Connection) -> None:
         """Write the row, inside the caller's transaction."""
         connection.execute(
@@ -81,10 +90,11 @@ class SliceRun:
 
 
 def checkpoints(connection: Connection, source: str, stream: str) -> dict[str, dict[str, Any]]:
-    """Return what each slice of a stream remembers, by slice."""
+    """Return what each slice of the source remembers, by slice; a replay is none of them."""
     rows = connection.execute(
-        "select slice, checkpoint from ops.stream_state where source = %s and stream = %s",
-        [source, stream],
+        "select slice, checkpoint from ops.stream_state "
+        "where source = %s and stream = %s and slice <> %s",
+        [source, stream, REPLAY],
     )
     return dict(rows.fetchall())
 
@@ -155,22 +165,25 @@ def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) 
     Args:
         connection: the connection that staged them.
         run: the slice they come from.
-        rejected: table with the columns record_key, reason, detail, payload.
+        rejected: table with the columns record_key, reason, detail, payload, payload_kind.
     """
     connection.execute(
         sql.SQL(
             """
             insert into ops.quarantine as known (
-                source, stream, record_key, reason, detail, payload, payload_sha256, slice, run_id,
-                first_seen_at, last_seen_at, times_seen
+                source, stream, record_key, reason, detail, payload, payload_sha256, payload_kind,
+                slice, run_id, first_seen_at, last_seen_at, arrived_at, times_seen
             )
             select
                 %s, %s, min(record_key), reason, min(detail), payload,
-                encode(sha256(convert_to(payload, 'UTF8')), 'hex'), %s, %s, now(), now(), count(*)
+                encode(sha256(convert_to(payload, 'UTF8')), 'hex'), min(payload_kind),
+                %s, %s, now(), now(), now(), count(*)
             from {}
             group by reason, payload
+            order by max(ctid)  -- ids follow the order of arrival
             on conflict (source, stream, reason, payload_sha256) do update set
-                last_seen_at = excluded.last_seen_at, run_id = excluded.run_id,
+                last_seen_at = excluded.last_seen_at, arrived_at = excluded.arrived_at,
+                payload_kind = excluded.payload_kind, run_id = excluded.run_id,
                 slice = excluded.slice, times_seen = known.times_seen + excluded.times_seen,
                 resolved_at = null, resolution = null
             """
@@ -179,12 +192,22 @@ def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) 
     )
 
 
-def supersede(connection: Connection, run: SliceRun, table: RawTable) -> None:
+def supersede(
+    connection: Connection, run: SliceRun, table: RawTable, staged: sql.Identifier
+) -> None:
     """Resolve what is held back and has been repaired, inside the transaction that lands the slice.
 
     That is what an earlier reading of the slice left behind, and records of which this run has
-    landed a good version. Where nothing is held the table is not looked at.
+    landed a good version: where the source has no versions, any that has arrived. Where nothing is
+    held no row is looked at.
+
+    Args:
+        connection: in a transaction, the rows are merged.
+        run: the slice.
+        table: the raw table.
+        staged: the rows of the slice.
     """
+    good = sql.SQL("{} where _run_id = {}").format(table.identifier, run.run_id)
     connection.execute(
         sql.SQL(
             """
@@ -194,12 +217,13 @@ def supersede(connection: Connection, run: SliceRun, table: RawTable) -> None:
                 and (
                     held.slice = %s
                     or held.record_key in (
-                        select concat_ws('|', {key}) from {raw} where _run_id = %s
+                        select concat_ws('|', {key}) from {good}
                     )
                 )
             """
         ).format(
-            key=sql.SQL(", ").join(map(sql.Identifier, table.stream.key)), raw=table.identifier
+            key=sql.SQL(", ").join(map(sql.Identifier, table.stream.key)),
+            good=good if table.stream.version else staged,
         ),
-        [run.source, run.stream, run.run_id, run.slice, run.slice, run.run_id],
+        [run.source, run.stream, run.run_id, run.slice, run.slice],
     )

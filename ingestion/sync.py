@@ -148,11 +148,11 @@ def _sync_stream(
         failed = SliceRun(
             run_id, source.name, stream.name, part, "failed", started_at, error=str(error)
         )
-        _record(warehouse, failed)
+        record_failure(warehouse, failed)
         raise error from None  # a chain would carry the database's own text, which quotes rows
 
 
-def _record(warehouse: Warehouse, failed: SliceRun) -> None:
+def record_failure(warehouse: Warehouse, failed: SliceRun) -> None:
     """Write the record of a failure, unless it is the warehouse that has failed."""
     try:
         with warehouse.connect() as connection:
