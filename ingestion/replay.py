@@ -42,6 +42,7 @@ NOT_REPLAYABLE: Mapping[str, str] = MappingProxyType(
         "not_a_record": "the line is no JSON object",
         "ragged_row": "the line has not one value for each column",
         "invalid_encoding": "its bytes are not UTF-8, so its text is not known",
+        "excel_error": "a cell of it holds an error instead of a value",
     }
 )
 """Why records that are held for these reasons are not replayed: they could never be read."""

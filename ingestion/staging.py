@@ -209,7 +209,7 @@ class Staging:
         fields = {column.name: name for name, column in self.table.columns.items()}
         for position, (reason, detail) in misfits.items():
             values = (batch.fields.get(fields.get(name, "")) for name in self.table.stream.key)
-            parts = [known[position] for known in values if known is not None]
+            parts = [_plain(known[position]) for known in values if known is not None]
             key = "|".join(str(part) for part in parts if part is not None)
             held = batch.held[position] if batch.held else None
             yield _Rejected(
@@ -368,6 +368,10 @@ class _Rejected(NamedTuple):
 
 def _unreadable(reject: Reject) -> _Rejected:
     return _Rejected(reject, "unreadable", None)
+
+
+def _plain(value: object) -> object:
+    return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
 def _lines(rows: pa.Table) -> pa.Buffer:

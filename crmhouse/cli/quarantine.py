@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from ingestion.replay import Replayed, ReplayResult
 
 _targets = click.argument("targets", metavar="[SOURCE[.STREAM]]...", nargs=-1)
+_AN_ID = click.IntRange(1, 2**63 - 1)
+
 _ids = click.option(
-    "--id", "ids", type=int, multiple=True, help="This record. May be given several times."
+    "--id", "ids", type=_AN_ID, multiple=True, help="This record. May be given several times."
 )
 _reason = click.option("--reason", help="Only records that are held for this reason.")
 
@@ -84,7 +86,7 @@ def _listing(found: Listing) -> Iterator[Table]:
 
 
 @quarantine.command("show")
-@click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", type=_AN_ID, nargs=-1, required=True)
 @format_option
 @click.pass_obj
 def show_(app: App, ids: tuple[int, ...], form: str) -> None:
@@ -138,7 +140,7 @@ def replay(
     reason: str | None,
     form: str,
 ) -> None:
-    """Land held records that fit now: after a rule or a declaration was corrected, for instance.
+    """Land the held records that fit now: after a rule was corrected, for instance.
 
     Takes them as they arrived, with the configuration and the rules of this moment. What is newer
     in the raw table stays. What still does not fit stays held. The marts stay as they are until
