@@ -109,11 +109,11 @@ def has_landed(connection: Connection, source: str, stream: str) -> bool:
 
 
 def is_failing(connection: Connection, source: str, stream: str) -> bool:
-    """Say whether the last record of a stream is a failure."""
+    """Say whether the last record of a stream is a failure; one of a replay does not count."""
     last = connection.execute(
-        "select status from ops.sync_runs where source = %s and stream = %s "
+        "select status from ops.sync_runs where source = %s and stream = %s and slice <> %s "
         "order by started_at desc limit 1",
-        [source, stream],
+        [source, stream, REPLAY],
     ).fetchone()
     return last == ("failed",)
 
