@@ -24,7 +24,7 @@ _STREAMS = """
             min(started_at) filter (where status = 'failed') as failed_at,
             bool_or(status = 'partial') as partial,
             sum(rows_extracted)::bigint as rows_extracted,
-            sum(rows_inserted + rows_updated)::bigint as rows_changed,
+            sum(rows_inserted + rows_updated + rows_missing)::bigint as rows_changed,
             (array_agg(error order by started_at desc)
                 filter (where error is not null))[1] as error
         from ops.sync_runs

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
+
+    from ingestion.streams import ColumnType
 
 Values: TypeAlias = "Sequence[Any] | pa.Array | pa.ChunkedArray"
 """One value per record: Python objects as JSON has them (float excluded: numbers with a fraction
@@ -46,6 +48,7 @@ class Batch:
         rejects: records that could not even be read; they are not in `fields`.
         whole: whether `fields` are all columns of the file: one that is missing here is missing in
             every record. In JSON a field may come up in a later record.
+        types: the source's own types of fields; those of the others are told by their values.
         held: the records' ids in `ops.quarantine`, where they come from there.
     """
 
@@ -54,4 +57,5 @@ class Batch:
     payload: Callable[[int], str]
     rejects: tuple[Reject, ...] = ()
     whole: bool = False
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
     held: Sequence[int] = ()

@@ -38,7 +38,7 @@ def fit_batch(table: RawTable, batch: Batch) -> tuple[dict[str, pa.Array], Misfi
     arrays: dict[str, pa.Array] = {}
     misfits: Misfits = {}
     for source_field, values in batch.fields.items():
-        kind = _type_for(table, source_field, values)
+        kind = _type_for(table, batch, source_field, values)
         if kind is not None:
             types[source_field] = kind
             arrays[source_field] = _fit(table, source_field, values, kind, misfits)
@@ -53,16 +53,22 @@ def fit_batch(table: RawTable, batch: Batch) -> tuple[dict[str, pa.Array], Misfi
     return fitted, misfits
 
 
-def _type_for(table: RawTable, source_field: str, values: Values) -> ColumnType | None:
+def _type_for(
+    table: RawTable, batch: Batch, source_field: str, values: Values
+) -> ColumnType | None:
     """Return the type that a field's column has or would need; None while nothing tells it."""
     known = table.columns.get(source_field)
     if known is None:
-        return infer(values)
+        return _type_of(batch, source_field, values)
     if known.type in WIDENS_TO and known.name not in table.stream.pinned:
         wider = WIDENS_TO[known.type]
-        if infer(values) is wider:
+        if _type_of(batch, source_field, values) is wider:
             return wider
     return known.type
+
+
+def _type_of(batch: Batch, source_field: str, values: Values) -> ColumnType | None:
+    return batch.types.get(source_field) or infer(values)
 
 
 def _fit(
@@ -121,7 +127,7 @@ def _leave_unchanged_what_only_misfits_change(
         if known is not None and known.type is types[source_field]:
             continue
         values = batch.fields[source_field]
-        needed = infer(_take(values, landing))
+        needed = _type_of(batch, source_field, _take(values, landing))
         if known is None and needed is None:
             del arrays[source_field]
         elif known is not None and needed is not types[source_field]:

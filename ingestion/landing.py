@@ -13,15 +13,17 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import psycopg
 
 from crmhouse.errors import RunFailedError, TooManyBadRecordsError
 from ingestion.catalogue import refresh_statistics
-from ingestion.merge import Merged, is_empty, merge, tombstones, try_lock, watermark
+from ingestion.copies import copy_into, takes
+from ingestion.merge import Merged, is_empty, merge, tombstones, try_to_share, watermark
 from ingestion.raw_tables import evolve, note_vanished, prepare
 from ingestion.runs import SliceRun, forget, quarantine, save_checkpoint, supersede
+from ingestion.snapshots import replace_rows, sweep
 from ingestion.staging import REJECTED, STAGED, Direct, Staging
 
 if TYPE_CHECKING:
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
     from crmhouse.rules import RowRule
     from crmhouse.warehouse import Warehouse
     from ingestion.batches import Batch
+    from ingestion.copies import Copy
     from ingestion.streams import Contract, Stream
 
 logger = logging.getLogger(__name__)
 
 _A_HANDFUL = 10
+_MERGE_DECIDES = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,13 @@ class Slice:
         reported: how many records the source said it would deliver; None when it cannot tell.
         overtakes: slices that must be read again after this one, because they have the last word;
             their checkpoints are emptied in the transaction that lands this one.
+        holds: `changes`: records that are new or changed. `all`: every record of the stream.
+            `keys`: the key of every record. With the last two, rows that are missing were deleted.
+        copy: the same records the fast way, where the source is a PostgreSQL.
+        is_first: whether raw has none of the records yet, so that they need no merge.
+        is_shared: whether other processes may land the stream's other slices meanwhile.
+        newest: the newest time of the watermark, where the source tells it.
+        window: what of the source's time was asked for; for the record of the run.
         held: where the records come from `ops.quarantine`: decides there what becomes of them.
     """
 
@@ -59,6 +70,12 @@ class Slice:
     checkpoint: Callable[[], Mapping[str, Any]]
     reported: int | None = None
     overtakes: Collection[str] = ()
+    holds: Literal["changes", "all", "keys"] = "changes"
+    copy: Copy | None = None
+    is_first: bool = False
+    is_shared: bool = False
+    newest: datetime | None = None
+    window: tuple[datetime | None, datetime | None] = (None, None)
     held: Held | None = None
 
 
@@ -82,6 +99,7 @@ def land_slice(
     max_quarantine_share: float,
     rules: Sequence[RowRule] = (),
     contract: Contract = "evolve",
+    floor: float = 0,
 ) -> SliceRun:
     """Land one slice of a stream.
 
@@ -95,22 +113,27 @@ def land_slice(
             ten fail it only where there is no good one, or where the share is 0.
         rules: rows that break one of these go to quarantine.
         contract: whether records may change the table.
+        floor: where the slice holds all records: the least that must arrive, as a share of the
+            rows that are there and not deleted.
 
     Raises:
         TooManyBadRecordsError: nothing was landed.
-        RunFailedError: the source reported another number of records; nothing was landed.
+        RunFailedError: the source reported another number of records, or far fewer than there were;
+            nothing was landed.
         SourceRefusedError: no record has a field for the key or the version, or the table would
             have to change and is frozen.
         WarehouseError: another run changed the table meanwhile: sync again.
         ConfigurationError: the table was made from another declaration.
     """
-    run = SliceRun(run_id, source, stream.name, part.name, "succeeded", datetime.now(UTC))
-    limits = _Limits(max_quarantine_share, rules, contract)
+    run = SliceRun(
+        run_id, source, stream.name, part.name, "succeeded", datetime.now(UTC), window=part.window
+    )
+    limits = _Limits(max_quarantine_share, rules, contract, floor)
     with warehouse.connect(autocommit=True) as connection:
         landed = None
-        if stream.version and not part.held:
-            with suppress(psycopg.errors.UniqueViolation):  # a key comes twice: the merge decides
-                landed = _land_into_empty(connection, run, stream, part, limits)
+        if stream.version and part.holds != "keys" and not part.held:
+            with suppress(*_MERGE_DECIDES):
+                landed = _land_without_merge(connection, run, stream, part, limits)
         run, held = landed or _land_by_merge(connection, run, stream, part, limits)
     logger.info(
         "%s.%s %s: %d extracted, %d inserted, %d updated, %d unchanged, %d quarantined",
@@ -130,26 +153,30 @@ class _Limits(NamedTuple):
     max_quarantine_share: float
     rules: Sequence[RowRule]
     contract: Contract
+    floor: float
 
 
-def _land_into_empty(
+def _land_without_merge(
     connection: Connection, run: SliceRun, stream: Stream, part: Slice, limits: _Limits
 ) -> tuple[SliceRun, str] | None:
-    """Copy a slice straight into its raw table, if that is empty and nobody else writes to it.
+    """Copy a slice straight into its raw table, if that has none of its records.
 
     The versions of a stream say which record is current, so nothing has to be compared; and a key
-    that comes twice breaks the primary key. The transaction is open while the source is read; it
-    keeps other slices of the stream waiting, but no reader.
+    that is there already, or comes twice, breaks the primary key. The transaction is open while the
+    source is read. Several may copy side by side; merges wait for them, readers do not.
 
     Returns:
         The run and why records were held back; None where this is not the way to land it.
 
     Raises:
         psycopg.errors.UniqueViolation: two records have one key; nothing was landed.
+        psycopg.errors.DeadlockDetected: two slices have the same keys; nothing was landed.
     """
     table = prepare(connection, run.source, stream, run.run_id, limits.contract)
     with connection.transaction():
-        if not (table.columns and try_lock(connection, table) and is_empty(connection, table)):
+        if not (table.columns and try_to_share(connection, table)):
+            return None
+        if not (is_empty(connection, table) or (part.is_first and part.holds == "changes")):
             return None
         with Direct(connection, table, run.place, run_id=run.run_id) as staging:
             _stage(staging, part)
@@ -165,6 +192,7 @@ def _land_by_merge(
 ) -> tuple[SliceRun, str]:
     """Copy a slice into private staging, then merge it."""
     table = prepare(connection, run.source, stream, run.run_id, limits.contract)
+    since = _now(connection)
     with Staging(connection, table, run.place) as staging:
         _stage(staging, part)
     checkpoint = part.checkpoint()
@@ -177,15 +205,30 @@ def _land_by_merge(
         if part.held:
             part.held.withdraw(staging)
         merged = Merged(0, 0, 0)
-        if staging.present:
+        if not table.columns:
+            pass  # no record ever came, so there is no table
+        elif part.holds == "all":
+            merged = replace_rows(staging, run.run_id, since, limits.floor)
+        elif part.holds == "keys":
+            merged = sweep(staging, run.run_id, since, limits.floor)
+        elif staging.present:
             merged = merge(connection, table, STAGED, run.run_id, staging.present)
         return _finish(staging, run, part, checkpoint, merged)
 
 
 def _stage(staging: Staging, part: Slice) -> None:
-    for batch in part.read():
-        staging.add(batch)
+    if part.copy and takes(staging.table, part.copy):
+        copy_into(staging, part.copy)
+    else:
+        for batch in part.read():
+            staging.add(batch)
     staging.finish()
+
+
+def _now(connection: Connection) -> datetime:
+    """Return the warehouse's time, which `_loaded_at` is of."""
+    row = connection.execute("select clock_timestamp()").fetchone()
+    return row[0] if row else datetime.now(UTC)
 
 
 def _finish(
@@ -203,6 +246,7 @@ def _finish(
         inserted=merged.inserted,
         updated=merged.updated,
         deleted=merged.deleted,
+        missing=merged.missing,
         quarantined=staging.rejected,
         reported=part.reported,
     )
@@ -213,12 +257,14 @@ def _finish(
     else:
         quarantine(connection, run, REJECTED)
     held = staging.reasons() if run.quarantined else ""
-    newest = watermark(connection, table, staging.target) if table.columns else None
+    newest = staging.newest or part.newest
+    if staging.diverted:  # what was seen on the way is then not what has landed
+        newest = watermark(connection, table, staging.target)
     save_checkpoint(connection, run, checkpoint, newest)
     if part.overtakes:
         forget(connection, run, part.overtakes)
     if table.columns and not part.held:
-        supersede(connection, run, table, staging.target)
+        supersede(connection, run, table, staging.target if part.holds != "keys" else None)
     run.record(connection)
     refresh_statistics(connection, table.identifier, run.changed)
     return run, held

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 from psycopg import sql
 
-from ingestion.raw_tables import names
+from ingestion.naming import names
 from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 
 
 class Merged(NamedTuple):
-    """Rows of the raw table that a merge touched; `deleted` are tombstones among them."""
+    """Rows of the raw table that a merge touched.
+
+    Attributes:
+        deleted: tombstones among the inserted and the updated rows, and the missing ones.
+        missing: rows that became tombstones because all records were read and theirs was not there.
+    """
 
     inserted: int
     updated: int
     deleted: int
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,13 @@ class _Columns:
         stream: the declaration.
         everything: names of the table's columns, without the meta columns.
         payload: those of them that the slice has.
+        as_is: whether the staged rows are what the source has now, whatever their version.
     """
 
     stream: Stream
     everything: tuple[str, ...]
     payload: tuple[str, ...]
+    as_is: bool = False
 
     @property
     def tells_deletions(self) -> bool:
@@ -61,6 +69,8 @@ def merge(
     staged: sql.Identifier,
     run_id: UUID,
     present: Collection[str],
+    *,
+    as_is: bool = False,
 ) -> Merged:
     """Merge staged rows into the raw table, inside the caller's transaction.
 
@@ -79,10 +89,13 @@ def merge(
         run_id: the run, for the meta column.
         present: the columns that the slice has. Of the others it says nothing: a row keeps what it
             holds there, a new row has NULL.
+        as_is: whether the staged rows are what the source has now: what differs is taken over,
+            whatever its version.
     """
     lock(connection, table)
     everything = tuple(column.name for column in table.columns.values())
-    columns = _Columns(table.stream, everything, tuple(n for n in everything if n in present))
+    payload = tuple(name for name in everything if name in present)
+    columns = _Columns(table.stream, everything, payload, as_is)
     _keep_latest(connection, columns, staged)
     incoming = sql.SQL("(select staged.*, staged.ctid as _arrival, {} from {} as staged)").format(
         meta_of(table.stream), staged
@@ -98,10 +111,10 @@ def lock(connection: Connection, table: RawTable) -> None:
     connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table.lock_key])
 
 
-def try_lock(connection: Connection, table: RawTable) -> bool:
-    """Take the lock if it is free, and say whether it was."""
+def try_to_share(connection: Connection, table: RawTable) -> bool:
+    """Share the lock with others who only add rows, if no merge has it; say whether it was so."""
     row = connection.execute(
-        "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [table.lock_key]
+        "select pg_try_advisory_xact_lock_shared(hashtextextended(%s, 0))", [table.lock_key]
     ).fetchone()
     return row == (True,)
 
@@ -174,7 +187,7 @@ def _find_changes(
         ).format(
             incoming=incoming,
             raw=table.identifier,
-            same_key=_same_key(table.stream),
+            same_key=same_key(table.stream.key),
             newer=_newer(columns),
         )
     )
@@ -262,15 +275,15 @@ def _latest_first(columns: _Columns) -> sql.SQL:
     if not columns.stream.version:
         return sql.SQL("_arrival desc")
     if columns.stream.deleted and columns.tells_deletions:
-        return sql.SQL("_source_updated_at desc, _deleted_at is null, _arrival desc")
-    return sql.SQL("_source_updated_at desc, _arrival desc")
+        return sql.SQL("_source_updated_at desc nulls last, _deleted_at is null, _arrival desc")
+    return sql.SQL("_source_updated_at desc nulls last, _arrival desc")
 
 
 def _new_hash(columns: _Columns) -> sql.Composed:
     """Return the digest of a new row, in all its columns."""
     if columns.stream.version:
         return sql.Composed([])
-    return _digest(sql.Identifier("incoming", name) for name in columns.everything)
+    return digest(sql.Identifier("incoming", name) for name in columns.everything)
 
 
 def _assignments(columns: _Columns, run_id: UUID) -> sql.Composed:
@@ -286,17 +299,19 @@ def _assignments(columns: _Columns, run_id: UUID) -> sql.Composed:
             sql.Identifier("incoming" if name in columns.payload else "current", name)
             for name in columns.everything
         )
-        parts.append(sql.SQL("_row_hash = ") + _digest(after))
+        parts.append(sql.SQL("_row_hash = ") + digest(after))
     return sql.SQL(", ").join(parts)
 
 
-def _digest(values: Iterable[sql.Identifier]) -> sql.Composed:
+def digest(values: Iterable[sql.Identifier]) -> sql.Composed:
+    """Return the digest of a row without versions."""
     return sql.SQL("hashtextextended(row({})::text, 0)").format(sql.SQL(", ").join(values))
 
 
-def _same_key(stream: Stream) -> sql.Composed:
+def same_key(key: Sequence[str]) -> sql.Composed:
+    """Say when `current` and `incoming` are one record."""
     return sql.SQL(" and ").join(
-        sql.SQL("current.{0} = incoming.{0}").format(sql.Identifier(name)) for name in stream.key
+        sql.SQL("current.{0} = incoming.{0}").format(sql.Identifier(name)) for name in key
     )
 
 
@@ -305,16 +320,19 @@ def _newer(columns: _Columns) -> sql.Composed:
     differs = sql.SQL("row({}) is distinct from row({})").format(
         names(columns.payload, of="incoming"), names(columns.payload, of="current")
     )
-    if not columns.stream.version:
-        return differs
+    if columns.as_is or not columns.stream.version:
+        # What was found missing once and is there again, is there.
+        returns = "(current._deleted_at is null) <> (incoming._deleted_at is null)"
+        return differs + sql.SQL(f" or {returns}" if columns.tells_deletions else "")
     undeletes = sql.SQL("false")
     if columns.tells_deletions:
         undeletes = sql.SQL("current._deleted_at is not null and incoming._deleted_at is null")
     return sql.SQL(
         """
-        incoming._source_updated_at > coalesce(current._source_updated_at, '-infinity')
+        coalesce(incoming._source_updated_at, '-infinity')
+        > coalesce(current._source_updated_at, '-infinity')
         or (
-            incoming._source_updated_at = current._source_updated_at
+            incoming._source_updated_at is not distinct from current._source_updated_at
             and {differs}
             and not ({undeletes})
         )

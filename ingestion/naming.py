@@ -6,6 +6,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from psycopg import sql
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,7 +15,7 @@ LONGEST = 63
 """PostgreSQL cuts longer identifiers silently, in bytes."""
 
 META_COLUMNS = frozenset(
-    {"_source_updated_at", "_loaded_at", "_run_id", "_deleted_at", "_row_hash"}
+    {"_source_updated_at", "_loaded_at", "_run_id", "_deleted_at", "_row_hash", "_row_copy"}
     # These are in no raw table; staging and merge add them to the columns of the source.
     | {"_arrival", "_row_id", "_quarantine_id"}
 )
@@ -46,6 +48,20 @@ def distinct(name: str, taken: set[str], original: str) -> str:
         return name
     suffix = f"_{_digest(original)}"
     return _cut(name, LONGEST - len(suffix)) + suffix
+
+
+def names(columns: Sequence[str], of: str | None = None) -> sql.Composed:
+    """Return a comma-separated list of quoted names, each `of` that relation."""
+    return sql.SQL(", ").join(
+        sql.Identifier(of, name) if of else sql.Identifier(name) for name in columns
+    )
+
+
+def key_text(key: Sequence[str], of: str | None = None) -> sql.Composed:
+    """Return the key of a row as quarantine has it: one text, NULL where there is no key."""
+    if not key:
+        return sql.Composed([sql.SQL("null::text")])
+    return sql.SQL("concat_ws('|', {})").format(names(key, of))
 
 
 def some(names: Sequence[str]) -> str:

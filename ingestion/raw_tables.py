@@ -15,7 +15,7 @@ from crmhouse.errors import (
     WarehouseError,
 )
 from ingestion.catalogue import read_table, views_over
-from ingestion.naming import META_COLUMNS, distinct
+from ingestion.naming import META_COLUMNS, distinct, names
 from ingestion.runs import has_landed
 from ingestion.streams import WIDENS_TO, Column, ColumnType, are_related
 
@@ -46,6 +46,7 @@ _FILL_PERCENT = 90
 _DBT_VIEWS = frozenset({"staging", "intermediate"})
 _ASKED = "the configuration asks for"
 _ROW_HASH = ("_row_hash", "bigint not null", "Digest of the row: this source has no versions.")
+_ROW_COPY = ("_row_copy", "integer not null", "Which of equal rows this is: they have no key.")
 
 
 @dataclass
@@ -150,8 +151,8 @@ def _refuse_changed_declaration(table: RawTable, present: Present) -> None:
 
 def _differences(stream: Stream, present: Present) -> Iterator[str]:
     """Say what a table has and what the declaration asks for, where these cannot be reconciled."""
-    if present.key != frozenset(stream.key):
-        asked = ", ".join(stream.key)
+    if present.key != frozenset(stream.identity):
+        asked = ", ".join(stream.identity)
         yield f"its key is {', '.join(sorted(present.key)) or 'missing'}, {_ASKED} {asked}"
     if present.has_hash is not (stream.version is None):
         has = "no version" if present.has_hash else "a version"
@@ -291,10 +292,11 @@ def _create(connection: Connection, table: RawTable) -> None:
     stream = table.stream
     _create_schema(connection, table.schema)
     meta = [*_META_OF_ALL, *([] if stream.version else [_ROW_HASH])]
+    meta += [] if stream.key else [_ROW_COPY]
     definitions = [
         *(_definition(column) for column in table.columns.values()),
         *(sql.SQL("{} " + kind).format(sql.Identifier(name)) for name, kind, _ in meta),
-        sql.SQL("primary key ({})").format(names(stream.key)),
+        sql.SQL("primary key ({})").format(names(stream.identity)),
     ]
     connection.execute(
         sql.SQL("create table {} ({}) with (fillfactor = {})").format(
@@ -347,11 +349,4 @@ def _comment(connection: Connection, table: RawTable, column: str, comment: str)
         sql.SQL("comment on column {} is {}").format(
             sql.Identifier(table.schema, table.stream.name, column), sql.Literal(comment)
         )
-    )
-
-
-def names(columns: tuple[str, ...] | list[str], of: str | None = None) -> sql.Composed:
-    """Return a comma-separated list of quoted names, each `of` that relation."""
-    return sql.SQL(", ").join(
-        sql.Identifier(of, name) if of else sql.Identifier(name) for name in columns
     )

@@ -174,13 +174,18 @@ class _StreamReplay:
                 raise error from None  # a chain would carry text that quotes rows
 
     def _declared(self, reader: Connector) -> Stream:
-        for stream in reader.streams():
-            if stream.name == self.stream:
-                return stream
-        raise ConfigurationError(
-            f"{self.source}.{self.stream}: the source has no such stream any more, so its held "
-            "records cannot be replayed. Configure the stream, or discard them."
-        )
+        declared = {stream.name: stream for stream in reader.streams()}
+        if self.stream not in declared:
+            raise ConfigurationError(
+                f"{self.source}.{self.stream}: the source has no such stream any more, so its held "
+                "records cannot be replayed. Configure the stream, or discard them."
+            )
+        if not declared[self.stream].key:
+            raise ConfigurationError(
+                f"{self.source}.{self.stream}: its records have no key, so its held ones cannot be "
+                "told from its rows. Sync it instead: that reads all its records again."
+            )
+        return declared[self.stream]
 
     def _count_unreadable(self) -> None:
         with self.warehouse.connect() as connection:

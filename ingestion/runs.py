@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psycopg import sql
 
+from ingestion.naming import key_text, names
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from uuid import UUID
@@ -22,10 +24,17 @@ Status = Literal["succeeded", "partial", "failed"]
 REPLAY = "replay"
 """The slice of records that come from `ops.quarantine`."""
 
+_KEY_OF_RUNS = ("run_id", "source", "stream", "slice")
+
 
 @dataclass(frozen=True)
 class SliceRun:
-    """One slice of one stream in one run: a row of `ops.sync_runs`. Counts are records."""
+    """One slice of one stream in one run: a row of `ops.sync_runs`. Counts are records.
+
+    Attributes:
+        missing: rows of raw whose record the source does not have any more; none of them arrived.
+        window: what of the source's time was asked for; open ends are None.
+    """
 
     run_id: UUID
     source: str
@@ -38,7 +47,9 @@ class SliceRun:
     updated: int = 0
     deleted: int = 0
     quarantined: int = 0
+    missing: int = 0
     reported: int | None = None
+    window: tuple[datetime | None, datetime | None] = (None, None)
     error: str | None = None
 
     @property
@@ -54,39 +65,51 @@ class SliceRun:
     @property
     def changed(self) -> int:
         """Return the rows of the raw table that this slice changed."""
-        return self.inserted + self.updated
+        return self.inserted + self.updated + self.missing
 
     def after(self, earlier: SliceRun) -> SliceRun:
         """Return the run as a whole, of which `earlier` is what it did before."""
-        counts = ("extracted", "inserted", "updated", "deleted", "quarantined")
+        counts = ("extracted", "inserted", "updated", "deleted", "missing", "quarantined")
         sums = {name: getattr(earlier, name) + getattr(self, name) for name in counts}
         return replace(self, started_at=earlier.started_at, **sums)
 
     def record(self, connection: Connection) -> None:
         """Write the row, inside the caller's transaction."""
+        values = {
+            "run_id": self.run_id,
+            "source": self.source,
+            "stream": self.stream,
+            "slice": self.slice,
+            "status": self.status,
+            "rows_reported": self.reported,
+            "rows_extracted": self.extracted,
+            "rows_inserted": self.inserted,
+            "rows_updated": self.updated,
+            "rows_unchanged": self.unchanged,
+            "rows_deleted": self.deleted,
+            "rows_missing": self.missing,
+            "rows_quarantined": self.quarantined,
+            "window_start": self.window[0],
+            "window_end": self.window[1],
+            "started_at": self.started_at,
+            "seconds": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
+            "error": self.error,
+        }
+        changed = [name for name in values if name not in _KEY_OF_RUNS]
         connection.execute(
-            """
-            insert into ops.sync_runs (
-                run_id, source, stream, slice, status, rows_reported, rows_extracted,
-                rows_inserted, rows_updated, rows_unchanged, rows_deleted, rows_quarantined,
-                started_at, seconds, error
-            )
-            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-            on conflict (run_id, source, stream, slice) do update set
-                status = excluded.status, rows_reported = excluded.rows_reported,
-                rows_extracted = excluded.rows_extracted, rows_inserted = excluded.rows_inserted,
-                rows_updated = excluded.rows_updated, rows_unchanged = excluded.rows_unchanged,
-                rows_deleted = excluded.rows_deleted,
-                rows_quarantined = excluded.rows_quarantined, started_at = excluded.started_at,
-                seconds = excluded.seconds, error = excluded.error
-            """,
-            [
-                self.run_id, self.source, self.stream, self.slice, self.status, self.reported,
-                self.extracted, self.inserted, self.updated, self.unchanged, self.deleted,
-                self.quarantined, self.started_at,
-                round((datetime.now(UTC) - self.started_at).total_seconds(), 3), self.error,
-            ],
-        )  # fmt: skip
+            sql.SQL(
+                "insert into ops.sync_runs ({columns}) values ({values}) "
+                "on conflict ({key}) do update set {assignments}"
+            ).format(
+                columns=names(list(values)),
+                values=sql.SQL(", ").join(map(sql.Placeholder, values)),
+                key=names(_KEY_OF_RUNS),
+                assignments=sql.SQL(", ").join(
+                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changed
+                ),
+            ),
+            values,
+        )
 
 
 def checkpoints(connection: Connection, source: str, stream: str) -> dict[str, dict[str, Any]]:
@@ -193,7 +216,7 @@ def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) 
 
 
 def supersede(
-    connection: Connection, run: SliceRun, table: RawTable, staged: sql.Identifier
+    connection: Connection, run: SliceRun, table: RawTable, arrived: sql.Identifier | None
 ) -> None:
     """Resolve what is held back and has been repaired, inside the transaction that lands the slice.
 
@@ -205,9 +228,12 @@ def supersede(
         connection: in a transaction, the rows are merged.
         run: the slice.
         table: the raw table.
-        staged: the rows of the slice.
+        arrived: the good records of the slice; None where it has but their keys.
     """
-    good = sql.SQL("{} where _run_id = {}").format(table.identifier, run.run_id)
+    if table.stream.version or arrived is None:
+        good = sql.SQL("{} where _run_id = {}").format(table.identifier, run.run_id)
+    else:
+        good = sql.Composed([arrived])
     connection.execute(
         sql.SQL(
             """
@@ -217,13 +243,10 @@ def supersede(
                 and (
                     held.slice = %s
                     or held.record_key in (
-                        select concat_ws('|', {key}) from {good}
+                        select {key} from {good}
                     )
                 )
             """
-        ).format(
-            key=sql.SQL(", ").join(map(sql.Identifier, table.stream.key)),
-            good=good if table.stream.version else staged,
-        ),
+        ).format(key=key_text(table.stream.key), good=good),
         [run.source, run.stream, run.run_id, run.slice, run.slice],
     )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from ingestion.merge import same_key
+from ingestion.naming import key_text
 from ingestion.staging import REJECTED, STAGED
 
 if TYPE_CHECKING:
@@ -27,9 +29,9 @@ def withdraw_older(staging: Staging) -> None:
     staging.connection.execute(
         sql.SQL(
             """
-            delete from {staged} as staged
+            delete from {staged} as incoming
             using {raw} as current, ops.quarantine as held
-            where held.quarantine_id = staged._quarantine_id
+            where held.quarantine_id = incoming._quarantine_id
                 and {same_key}
                 and {not_newer}
                 and held.arrived_at <= coalesce(
@@ -37,7 +39,7 @@ def withdraw_older(staging: Staging) -> None:
                         select max(replayed.arrived_at)
                         from ops.quarantine as replayed
                         where replayed.source = held.source and replayed.stream = held.stream
-                            and replayed.record_key = concat_ws('|', {current_key})
+                            and replayed.record_key = {current_key}
                             and replayed.run_id = current._run_id
                             and replayed.resolution = 'replayed'
                     ),
@@ -47,9 +49,9 @@ def withdraw_older(staging: Staging) -> None:
         ).format(
             staged=STAGED,
             raw=staging.table.identifier,
-            same_key=_same_key(stream),
+            same_key=same_key(stream.key),
             not_newer=_not_newer(stream),
-            current_key=_key(stream, "current"),
+            current_key=key_text(stream.key, of="current"),
         )
     )
 
@@ -116,28 +118,25 @@ def _resolve_landed(staging: Staging, run: SliceRun) -> int:
             """
             update ops.quarantine as held set
                 resolved_at = now(), resolution = 'replayed', run_id = %s,
-                record_key = concat_ws('|', {key})
+                record_key = {key}
             from {staged} as staged
             inner join pg_temp.changes as changes on changes._arrival = staged.ctid
             where held.quarantine_id = staged._quarantine_id
             """
-        ).format(key=_key(staging.table.stream, "staged"), staged=STAGED),
+        ).format(key=key_text(staging.table.stream.key, of="staged"), staged=STAGED),
         [run.run_id],
     ).rowcount
 
 
-def _key(stream: Stream, of: str) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(of, name) for name in stream.key)
-
-
-def _same_key(stream: Stream) -> sql.Composed:
-    return sql.SQL(" and ").join(
-        sql.SQL("current.{0} = staged.{0}").format(sql.Identifier(name)) for name in stream.key
-    )
-
-
 def _not_newer(stream: Stream) -> sql.Composable:
-    """Say when the time of arrival counts: the version of the staged record is not newer."""
+    """Say when the time of arrival counts.
+
+    It does where the version of the staged record is not newer, and where the row was found
+    missing: then the source had no such record, of whatever version.
+    """
     if not stream.version:
         return sql.SQL("true")
-    return sql.SQL("staged.{} <= current._source_updated_at").format(sql.Identifier(stream.version))
+    return sql.SQL(
+        "(coalesce(incoming.{}, '-infinity') <= coalesce(current._source_updated_at, '-infinity') "
+        "or current._deleted_at = current._loaded_at)"
+    ).format(sql.Identifier(stream.version))

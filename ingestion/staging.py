@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import pyarrow as pa
@@ -20,8 +21,9 @@ from crmhouse.errors import SourceRefusedError
 from ingestion.batches import Batch, Reject
 from ingestion.catalogue import filled_columns
 from ingestion.fitting import fit_batch
-from ingestion.naming import META_COLUMNS, some
+from ingestion.naming import META_COLUMNS, key_text, names, some
 from ingestion.raw_tables import RUN_SETTING, evolve
+from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,6 +61,8 @@ class Staging:
         extracted: records that arrived, the rejected ones among them.
         records: those of them that could be read.
         rejected: records in `rejected`.
+        diverted: those of them that could have landed, but break a rule.
+        newest: the newest time in the columns of the stream's watermark.
         fields: the source's fields that the slice has, in their order.
         whole: whether it has them in every record.
         vanished: fields that a whole slice does not have, but rows of the raw table have values of.
@@ -71,6 +75,8 @@ class Staging:
     extracted: int = 0
     records: int = 0
     rejected: int = 0
+    diverted: int = 0
+    newest: datetime | None = None
     fields: dict[str, None] = field(default_factory=dict)
     whole: bool = False
     vanished: tuple[str, ...] = ()
@@ -95,6 +101,11 @@ class Staging:
     def target(self) -> sql.Identifier:
         """Return the table that the rows are copied into."""
         return STAGED
+
+    @property
+    def has_meta(self) -> bool:
+        """Say whether the target has the meta columns already."""
+        return False
 
     def create(self) -> None:
         """Create the temporary tables; they vanish with the connection."""
@@ -129,6 +140,7 @@ class Staging:
             good = [position for position in range(batch.rows) if position not in misfits]
             rows = rows.take(pa.array(good, pa.int64()))
         if rows.num_rows:
+            self._note_newest(rows)
             rows = self._stamped(rows)
         lines = _lines(rows)
         self.settle()
@@ -137,6 +149,37 @@ class Staging:
         self.complete()
         if rows.num_rows:
             self._writing = self._writer.submit(self._copy, rows.column_names, lines)
+
+    def _note_newest(self, rows: pa.Table) -> None:
+        kinds = {column.name: column.type for column in self.table.columns.values()}
+        for name in self.table.stream.watermark:
+            if name not in rows.column_names:
+                continue
+            if kinds[name] is ColumnType.BIGINT:
+                seconds = pc.max(rows[name].cast(pa.int64())).as_py()
+                newest = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+            else:
+                newest = pc.max(rows[name]).as_py()
+            self.newest = max(filter(None, (self.newest, newest)), default=None)
+
+    def begin_copy(self, fields: Sequence[str]) -> None:
+        """Make the target ready for rows with these fields, all of the stream's.
+
+        Raises:
+            SourceRefusedError: the key or the version is not among them.
+        """
+        self.fields |= dict.fromkeys(fields)
+        self.records, self.whole = 1, True
+        self._require_columns()
+        self.complete()
+
+    def end_copy(self, rows: int, rejects: Sequence[Reject]) -> None:
+        """Note how many rows the target got, and keep those that it could not get."""
+        self.records = rows
+        self.extracted = rows + len(rejects)
+        self.rejected = len(rejects)
+        if rejects:
+            self._copy_rejects([*map(_unreadable, rejects)])
 
     def settle(self) -> None:
         """Wait until what was handed over is copied. COPY runs while the next batch is made ready.
@@ -231,9 +274,9 @@ class Staging:
             )
             self.staged[column.name] = column
 
-    def _copy(self, names: list[str], lines: pa.Buffer) -> None:
+    def _copy(self, columns: list[str], lines: pa.Buffer) -> None:
         statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-            self.target, sql.SQL(", ").join(map(sql.Identifier, names))
+            self.target, names(columns)
         )
         view = memoryview(lines)
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
@@ -263,7 +306,7 @@ class Staging:
                         returning staged.*
                     )
                     insert into {rejected}
-                    select concat_ws('|', {key}), {name}, {detail},
+                    select {key}, {name}, {detail},
                            (to_jsonb(moved.*) - {left_out}::text[])::text, 'row',
                            (to_jsonb(moved.*) ->> '_quarantine_id')::bigint
                     from moved
@@ -273,13 +316,14 @@ class Staging:
                     target=self.target,
                     rejected=REJECTED,
                     violation=sql.SQL(rule.violation_sql),
-                    key=sql.SQL(", ").join(map(sql.Identifier, self.table.stream.key)),
+                    key=key_text(self.table.stream.key),
                     name=sql.Literal(rule.name),
                     detail=sql.Literal(rule.description),
                     left_out=sql.Literal(sorted(META_COLUMNS | self._absent)),
                 )
             )
-            self.rejected += moved.rowcount
+            self.diverted += moved.rowcount
+        self.rejected += self.diverted
 
     def _stamped(self, rows: pa.Table) -> pa.Table:
         """Add what the target has beyond the columns of the stream."""
@@ -324,6 +368,11 @@ class Direct(Staging):
     def target(self) -> sql.Identifier:
         """Return the raw table."""
         return self.table.identifier
+
+    @property
+    def has_meta(self) -> bool:
+        """Say that the rows need their meta columns."""
+        return True
 
     def create(self) -> None:
         """Create the temporary table of rejected records; let the rows be told the run."""

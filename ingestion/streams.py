@@ -29,6 +29,9 @@ class ColumnType(StrEnum):
     JSONB = "jsonb"
 
 
+CONTENT_KEY = ("_row_hash", "_row_copy")
+"""Primary key of a raw table without a key: the row's digest, and which of equal rows it is."""
+
 WIDENS_TO = MappingProxyType(
     {ColumnType.BIGINT: ColumnType.NUMERIC, ColumnType.DATE: ColumnType.TIMESTAMPTZ}
 )
@@ -66,7 +69,8 @@ class Stream:
     Attributes:
         name: the raw table's name.
         object: the source's own name of this kind of record (`Contact`, `orders`).
-        key: names of the columns that identify a record; a merge without a key cannot be declared.
+        key: names of the columns that identify a record. Only a snapshot may have none; its rows
+            are then told apart by their content.
         columns: the declared columns. Fields beyond them are added as they appear.
         version: column with the source's time of the last change, type timestamp with time zone.
             None: the source has none, so the record read last is the current one.
@@ -76,6 +80,8 @@ class Stream:
         deleted_at: column with the time of that deletion; the version when left out or NULL.
         flatten: nested objects whose fields become columns, with the prefix of their names.
         empty_is_null: whether the source writes an empty text where it has no value.
+        snapshot: whether every sync reads all records, so that a missing one has been deleted.
+        version_optional: whether a record may have no version; any version is newer than none.
     """
 
     name: str
@@ -88,9 +94,11 @@ class Stream:
     deleted_at: str | None = None
     flatten: Mapping[str, str] = field(default_factory=dict)
     empty_is_null: bool = False
+    snapshot: bool = False
+    version_optional: bool = False
 
     def __post_init__(self) -> None:
-        if not self.key:
+        if not self.key and not (self.snapshot and self.version is None):
             raise ValueError(f"stream {self.name}: a stream needs a key")
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
@@ -126,12 +134,19 @@ class Stream:
     @property
     def required(self) -> tuple[str, ...]:
         """Return the columns without which a record cannot be landed: the key and the version."""
-        return (*self.key, *((self.version,) if self.version else ()))
+        if self.version is None or self.version_optional:
+            return self.key
+        return (*self.key, self.version)
 
     @property
     def pinned(self) -> frozenset[str]:
         """Return the columns that no value widens: what rows are found and ordered by."""
-        return frozenset((*self.required, *self.watermark))
+        return frozenset((*self.key, *self.watermark, *((self.version,) if self.version else ())))
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Return the columns of the raw table's primary key."""
+        return self.key or CONTENT_KEY
 
     def column_name(self, source_field: str) -> str:
         """Return the name of the column that an undeclared field gets."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from landing_records import fetch, parquet
 from crmhouse.errors import ConfigurationError
 from crmhouse.rules import RowRule
 from crmhouse.settings import Settings, SourceConfig
+from ingestion.landing import Slice, land_slice
 from ingestion.quarantine import (
     Selection,
     count_records,
@@ -20,7 +22,9 @@ from ingestion.quarantine import (
     require_targets,
     show_records,
 )
+from ingestion.readers.json_lines import batch_of
 from ingestion.replay import Replayed, replay_records
+from ingestion.sources import connector
 from ingestion.sync import hold_sources
 
 if TYPE_CHECKING:
@@ -186,6 +190,41 @@ def test_without_versions_a_held_record_never_replaces_what_arrived_after_it(
         assert replay(warehouse, configured, rules=(SMALL,)).still_held == 1
     assert replay(warehouse, configured).superseded == 1
     assert things(warehouse) == [(1, "new")]
+
+
+def test_a_held_record_of_a_row_that_was_found_missing_since_does_not_bring_it_back(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    configured = lenient(files(tmp_path, version="changed"))
+    write(tmp_path, "1.csv", "id,v,changed\n1,a,2026-01-01\n2,a,2026-01-01\n")
+    write(tmp_path, "2.csv", "id,v,changed\n1,too long,2026-01-02\n2,too long,2026-01-02\n")
+    hold(warehouse, configured)
+    (stream,) = connector(*configured).streams()
+    keys = Slice("keys", lambda: iter([batch_of([b'{"id": "2"}'], {})]), dict, holds="keys")
+    keyed = replace(stream, version_optional=True)
+    land_slice(warehouse, "lists", keyed, keys, run_id=uuid.uuid4(), max_quarantine_share=1)
+    assert [row[2] for row in fetch(warehouse, HELD)] == ["superseded", None]
+    with warehouse.connect() as connection:
+        connection.execute("update ops.quarantine set resolved_at = null, resolution = null")
+    outcome = replay(warehouse, configured)
+    assert (outcome.replayed, outcome.superseded) == (1, 1)
+    assert things(warehouse, "id, v, _deleted_at is null") == [
+        ("1", "a", False), ("2", "too long", True),
+    ]  # fmt: skip
+
+
+def test_the_keys_of_all_records_are_no_repaired_records(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    configured = lenient(files(tmp_path))
+    write(tmp_path, "1.csv", "id,v\n1,a\n2,too long\n")
+    hold(warehouse, configured)
+    (stream,) = connector(*configured).streams()
+    lines = [b'{"id": "1"}', b'{"id": "2"}']
+    keys = Slice("keys", lambda: iter([batch_of(lines, {})]), dict, holds="keys")
+    land_slice(warehouse, "lists", stream, keys, run_id=uuid.uuid4(), max_quarantine_share=1)
+    assert [row[2] for row in fetch(warehouse, HELD)] == [None]
+    assert replay(warehouse, configured).replayed == 1
 
 
 def test_a_good_record_that_changes_nothing_resolves_the_held_one_of_its_key(

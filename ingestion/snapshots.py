@@ -1,0 +1,173 @@
+"""Snapshots: all records of a stream as they are now, and so those that are no longer there.
+
+A full refresh is put in place by difference: rows that are the same are not touched, so views,
+grants and readers of the raw table never see it empty or half-filled.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from crmhouse.errors import RunFailedError
+from ingestion.merge import Merged, digest, lock, merge, same_key
+from ingestion.naming import key_text, names
+from ingestion.staging import REJECTED, STAGED
+from ingestion.streams import CONTENT_KEY
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from psycopg import Connection
+
+    from ingestion.raw_tables import RawTable
+    from ingestion.staging import Staging
+
+logger = logging.getLogger(__name__)
+
+_KEYED = sql.Identifier("pg_temp", "keyed")
+
+
+def replace_rows(staging: Staging, run_id: UUID, since: datetime, floor: float) -> Merged:
+    """Make the raw table hold what is staged, inside the caller's transaction.
+
+    Rows that are not staged become tombstones; in a table without a key, where a row is nothing but
+    its content, they are removed.
+
+    Args:
+        staging: the whole stream.
+        run_id: the run.
+        since: before the source was read; rows that were landed later stay.
+        floor: see `require_floor`.
+
+    Raises:
+        RunFailedError: far fewer records than before.
+    """
+    connection, table = staging.connection, staging.table
+    lock(connection, table)
+    require_floor(staging, floor)
+    if not table.stream.key:
+        return _replace_by_content(connection, table, run_id)
+    merged = Merged(0, 0, 0)
+    if staging.present:
+        merged = merge(connection, table, STAGED, run_id, staging.present, as_is=True)
+    missing = bury_missing(staging, run_id, since)
+    return merged._replace(deleted=merged.deleted + missing, missing=missing)
+
+
+def sweep(staging: Staging, run_id: UUID, since: datetime, floor: float) -> Merged:
+    """Make tombstones of the rows whose keys are not staged; see `replace_rows`."""
+    lock(staging.connection, staging.table)
+    require_floor(staging, floor)
+    missing = bury_missing(staging, run_id, since)
+    return Merged(0, 0, deleted=missing, missing=missing)
+
+
+def require_floor(staging: Staging, floor: float) -> None:
+    """Refuse what brings far fewer records than raw holds: a source that broke looks like that.
+
+    Args:
+        staging: the whole stream.
+        floor: the least that must arrive, as a share of the rows that are not deleted.
+
+    Raises:
+        RunFailedError: says both numbers.
+    """
+    row = staging.connection.execute(
+        sql.SQL("select count(*) from {} where _deleted_at is null").format(
+            staging.table.identifier
+        )
+    ).fetchone()
+    alive = row[0] if row else 0
+    if staging.extracted < floor * alive:
+        raise RunFailedError(
+            f"{staging.place}: the source has {staging.extracted} records, raw holds {alive} that "
+            f"are not deleted. That is below the floor of {floor:g}, so nothing was changed. If "
+            "the source really has so few, sync once with CRMHOUSE_REFRESH_ROW_FLOOR=0."
+        )
+
+
+def bury_missing(staging: Staging, run_id: UUID, since: datetime) -> int:
+    """Make tombstones of the rows whose keys are not staged; return how many.
+
+    A record that was held back is not missing. Where the key of one could not be read, nobody
+    knows which rows are, and none is touched.
+    """
+    connection, table = staging.connection, staging.table
+    if staging.rejected and _has_nameless_rejects(connection):
+        logger.warning(
+            "%s: a record that was held back has no key, so missing records cannot be told from "
+            "it. None was marked as deleted.",
+            staging.place,
+        )
+        return 0
+    held = sql.SQL("and {} not in (select record_key from {})").format(
+        key_text(table.stream.key, of="current"), REJECTED
+    )
+    return connection.execute(
+        sql.SQL(
+            """
+            update {raw} as current
+            set _deleted_at = now(), _loaded_at = now(), _run_id = {run_id}
+            where current._deleted_at is null and current._loaded_at < {since}
+                and not exists (select from {staged} as incoming where {same_key})
+                {not_held}
+            """
+        ).format(
+            raw=table.identifier,
+            run_id=sql.Literal(run_id),
+            since=sql.Literal(since),
+            staged=STAGED,
+            same_key=same_key(table.stream.key),
+            not_held=held if staging.rejected else sql.SQL(""),
+        )
+    ).rowcount
+
+
+def _has_nameless_rejects(connection: Connection) -> bool:
+    row = connection.execute(
+        sql.SQL("select exists (select from {} where record_key is null)").format(REJECTED)
+    ).fetchone()
+    return row == (True,)
+
+
+def _replace_by_content(connection: Connection, table: RawTable, run_id: UUID) -> Merged:
+    columns = [column.name for column in table.columns.values()]
+    connection.execute(
+        sql.SQL(
+            """
+            create temporary table keyed on commit drop as
+            select
+                {columns}, _row_hash,
+                (row_number() over (partition by _row_hash))::integer - 1 as _row_copy
+            from (select {columns}, {digest} as _row_hash from {staged}) as hashed
+            """
+        ).format(columns=names(columns), digest=digest(map(sql.Identifier, columns)), staged=STAGED)
+    )
+    parts = {
+        "raw": table.identifier,
+        "keyed": _KEYED,
+        "columns": names([*columns, *CONTENT_KEY]),
+        "same_key": same_key(CONTENT_KEY),
+        "run_id": sql.Literal(run_id),
+    }
+    connection.execute(sql.SQL("analyze {keyed}").format(**parts))
+    gone = connection.execute(
+        sql.SQL(
+            "delete from {raw} as current "
+            "where not exists (select from {keyed} as incoming where {same_key})"
+        ).format(**parts)
+    ).rowcount
+    new = connection.execute(
+        sql.SQL(
+            """
+            insert into {raw} ({columns}, _run_id)
+            select {columns}, {run_id} from {keyed} as incoming
+            where not exists (select from {raw} as current where {same_key})
+            """
+        ).format(**parts)
+    ).rowcount
+    return Merged(new, 0, deleted=gone, missing=gone)
