@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
 
 _STREAMS = """
-    with last_run as (
-        select distinct on (runs.source, runs.stream) runs.source, runs.stream, runs.run_id
-        from ops.sync_runs as runs
-        order by runs.source, runs.stream, runs.started_at desc
+    with runs as (
+        select
+            source, stream, run_id, max(started_at) as started_at,
+            min(started_at) filter (where status = 'failed') as failed_at,
+            bool_or(status = 'partial') as partial,
+            sum(rows_extracted)::bigint as rows_extracted,
+            sum(rows_inserted + rows_updated + rows_missing)::bigint as rows_changed,
+            (array_agg(error order by started_at desc)
+                filter (where error is not null))[1] as error
+        from ops.sync_runs
+        where slice <> 'replay'  -- tells nothing of the source
+        group by source, stream, run_id
     ),
 
     last_rows as (
-        select
-            runs.source, runs.stream, runs.run_id, max(runs.started_at) as started_at,
-            bool_or(runs.status = 'failed') as failed, bool_or(runs.status = 'partial') as partial,
-            sum(runs.rows_extracted)::bigint as rows_extracted,
-            sum(runs.rows_inserted + runs.rows_updated + runs.rows_missing)::bigint
-                as rows_changed,
-            (array_agg(runs.error order by runs.started_at desc)
-                filter (where runs.error is not null))[1] as error
-        from ops.sync_runs as runs
-        inner join last_run using (source, stream, run_id)
-        group by runs.source, runs.stream, runs.run_id
+        select distinct on (source, stream) runs.*
+        from runs
+        order by source, stream, started_at desc
     ),
 
     landed as (
@@ -47,14 +47,15 @@ _STREAMS = """
     ),
 
     failing as (
-        select runs.source, runs.stream, min(runs.started_at) as failing_since
-        from ops.sync_runs as runs
-        where runs.status = 'failed' and runs.started_at > coalesce((
-            select max(good.started_at) from ops.sync_runs as good
-            where good.source = runs.source and good.stream = runs.stream
-                and good.status <> 'failed'
-        ), '-infinity')
-        group by runs.source, runs.stream
+        select source, stream, min(failed_at) as failing_since
+        from (
+            select
+                runs.*, max(started_at) filter (where failed_at is null)
+                    over (partition by source, stream) as last_success_at
+            from runs
+        ) as judged
+        where failed_at is not null and started_at > coalesce(last_success_at, '-infinity')
+        group by source, stream
     ),
 
     held as (
@@ -74,9 +75,11 @@ _STREAMS = """
         end as status,
         coalesce(last_rows.rows_extracted, 0) as rows_extracted,
         coalesce(last_rows.rows_changed, 0) as rows_changed,
-        landed.data_until, landed.landed_at,
+        landed.data_until, extract(epoch from now() - landed.data_until)::float8 as lag_seconds,
+        landed.landed_at, extract(epoch from now() - landed.landed_at)::float8 as landed_seconds,
         coalesce(held.quarantined, 0) as quarantined,
         failing.failing_since,
+        extract(epoch from now() - failing.failing_since)::float8 as failing_seconds,
         case when failing.failing_since is not null then last_rows.error end as last_error
     from landed
     full join last_rows using (source, stream)
@@ -95,13 +98,17 @@ _MARTS = """
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """One stream. `rows_*` are of its last run that had something to do.
+    """One stream. `rows_*` are of its last sync that had something to do.
 
     Attributes:
         data_until: the newest source time that has landed.
+        lag_seconds: the age of that; of a source in which nothing changes it grows, too.
         landed_at: when something landed last.
+        landed_seconds: how long ago that was.
         quarantined: records that are held back and not resolved.
-        failing_since: the first failure after the last success; None when all is well.
+        failing_since: the first failure after the last sync without one; None when all is well.
+        failing_seconds: how long ago that was.
+        last_error: why the last sync failed; None when all is well.
     """
 
     source: str
@@ -111,9 +118,12 @@ class StreamStatus:
     rows_extracted: int
     rows_changed: int
     data_until: datetime | None
+    lag_seconds: float | None
     landed_at: datetime | None
+    landed_seconds: float | None
     quarantined: int
     failing_since: datetime | None
+    failing_seconds: float | None
     last_error: str | None
 
 

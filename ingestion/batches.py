@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Values: TypeAlias = "Sequence[Any] | pa.Array | pa.ChunkedArray"
 """One value per record: Python objects as JSON has them (float excluded: numbers with a fraction
 are `Decimal`), or an Arrow array."""
+
+
+PayloadKind: TypeAlias = Literal["json", "table", "row", "unreadable"]
+"""What the payload of a held record is; see the column of `ops.quarantine`."""
 
 
 class Reject(NamedTuple):
@@ -45,6 +49,7 @@ class Batch:
         whole: whether `fields` are all columns of the file: one that is missing here is missing in
             every record. In JSON a field may come up in a later record.
         types: the source's own types of fields; those of the others are told by their values.
+        held: the records' ids in `ops.quarantine`, where they come from there.
     """
 
     fields: Mapping[str, Values]
@@ -53,3 +58,4 @@ class Batch:
     rejects: tuple[Reject, ...] = ()
     whole: bool = False
     types: Mapping[str, ColumnType] = field(default_factory=dict)
+    held: Sequence[int] = ()

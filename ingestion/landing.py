@@ -13,7 +13,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import psycopg
 
@@ -63,6 +63,7 @@ class Slice:
         newest: the newest time of the watermark, where the source tells it.
         window: what of the source's time was asked for; for the record of the run.
         also: the checkpoints of other slices whose records this one has; asked for after reading.
+        held: where the records come from `ops.quarantine`: decides there what becomes of them.
     """
 
     name: str
@@ -77,6 +78,17 @@ class Slice:
     newest: datetime | None = None
     window: tuple[datetime | None, datetime | None] = (None, None)
     also: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
+    held: Held | None = None
+
+
+class Held(Protocol):
+    """What a slice of held records does beside landing, in the transaction that lands it."""
+
+    def withdraw(self, staging: Staging) -> None:
+        """Take back the staged records that raw has something newer for."""
+
+    def settle(self, staging: Staging, run: SliceRun) -> SliceRun:
+        """Resolve the records, once they are merged, and return the run as it is to be recorded."""
 
 
 def land_slice(
@@ -125,7 +137,7 @@ def land_slice(
         stream, limits = replace(stream, version_optional=True), limits._replace(rules=())
     with warehouse.connect(autocommit=True) as connection:
         landed = None
-        if stream.version and part.holds != "keys":
+        if stream.version and part.holds != "keys" and not part.held:
             with suppress(*_MERGE_DECIDES):
                 landed = _land_without_merge(connection, run, stream, part, limits)
         run, held = landed or _land_by_merge(connection, run, stream, part, limits)
@@ -197,6 +209,8 @@ def _land_by_merge(
         if table.wanted:
             evolve(connection, table, run.run_id)
             staging.complete()
+        if part.held:
+            part.held.withdraw(staging)
         merged = Merged(0, 0, 0)
         if not table.columns:
             pass  # no record ever came, so there is no table
@@ -246,7 +260,10 @@ def _finish(
     )
     if staging.whole:
         note_vanished(connection, table, run.run_id, staging.vanished)
-    quarantine(connection, run, REJECTED)
+    if part.held:
+        run = part.held.settle(staging, run)
+    else:
+        quarantine(connection, run, REJECTED)
     held = staging.reasons() if run.quarantined else ""
     newest = staging.newest or part.newest
     if staging.diverted:  # what was seen on the way is then not what has landed
@@ -256,8 +273,8 @@ def _finish(
         save_checkpoint(connection, replace(run, slice=name), other, newest)
     if part.overtakes:
         forget(connection, run, part.overtakes)
-    if table.columns:
-        supersede(connection, run, table)
+    if table.columns and not part.held:
+        supersede(connection, run, table, staging.target if part.holds != "keys" else None)
     run.record(connection)
     refresh_statistics(connection, table.identifier, run.changed)
     return run, held

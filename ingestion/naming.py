@@ -16,8 +16,8 @@ LONGEST = 63
 
 META_COLUMNS = frozenset(
     {"_source_updated_at", "_loaded_at", "_run_id", "_deleted_at", "_row_hash", "_row_copy"}
-    # These two are in no table; staging and merge add them to the columns of the source.
-    | {"_arrival", "_row_id"}
+    # These are in no raw table; staging and merge add them to the columns of the source.
+    | {"_arrival", "_row_id", "_quarantine_id"}
 )
 _NAMES_SHOWN = 30
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})

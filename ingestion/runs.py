@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Status = Literal["succeeded", "partial", "failed"]
 Checkpoints: TypeAlias = dict[str, dict[str, Any]]
 """What each slice of a stream remembers, by slice."""
+
+REPLAY = "replay"
+"""The slice of records that come from `ops.quarantine`."""
 
 _KEY_OF_RUNS = ("run_id", "source", "stream", "slice")
 
@@ -66,6 +69,12 @@ class SliceRun:
         """Return the rows of the raw table that this slice changed."""
         return self.inserted + self.updated + self.missing
 
+    def after(self, earlier: SliceRun) -> SliceRun:
+        """Return the run as a whole, of which `earlier` is what it did before."""
+        counts = ("extracted", "inserted", "updated", "deleted", "missing", "quarantined")
+        sums = {name: getattr(earlier, name) + getattr(self, name) for name in counts}
+        return replace(self, started_at=earlier.started_at, **sums)
+
     def record(self, connection: Connection) -> None:
         """Write the row, inside the caller's transaction."""
         values = {
@@ -108,11 +117,14 @@ class SliceRun:
 def checkpoints(
     connection: Connection, source: str, stream: str, part: str | None = None
 ) -> Checkpoints:
-    """Return what each slice of a stream remembers, by slice; only that of `part` where given."""
+    """Return what each slice of a stream remembers, by slice; only that of `part` where given.
+
+    A replay is no slice of the source, so it is not among them.
+    """
     rows = connection.execute(
         "select slice, checkpoint from ops.stream_state "
-        "where source = %s and stream = %s and slice = coalesce(%s, slice)",
-        [source, stream, part],
+        "where source = %s and stream = %s and slice <> %s and slice = coalesce(%s, slice)",
+        [source, stream, REPLAY, part],
     )
     return dict(rows.fetchall())
 
@@ -127,11 +139,11 @@ def has_landed(connection: Connection, source: str, stream: str) -> bool:
 
 
 def is_failing(connection: Connection, source: str, stream: str) -> bool:
-    """Say whether the last record of a stream is a failure."""
+    """Say whether the last record of a stream is a failure; one of a replay does not count."""
     last = connection.execute(
-        "select status from ops.sync_runs where source = %s and stream = %s "
+        "select status from ops.sync_runs where source = %s and stream = %s and slice <> %s "
         "order by started_at desc limit 1",
-        [source, stream],
+        [source, stream, REPLAY],
     ).fetchone()
     return last == ("failed",)
 
@@ -183,22 +195,25 @@ def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) 
     Args:
         connection: the connection that staged them.
         run: the slice they come from.
-        rejected: table with the columns record_key, reason, detail, payload.
+        rejected: table with the columns record_key, reason, detail, payload, payload_kind.
     """
     connection.execute(
         sql.SQL(
             """
             insert into ops.quarantine as known (
-                source, stream, record_key, reason, detail, payload, payload_sha256, slice, run_id,
-                first_seen_at, last_seen_at, times_seen
+                source, stream, record_key, reason, detail, payload, payload_sha256, payload_kind,
+                slice, run_id, first_seen_at, last_seen_at, arrived_at, times_seen
             )
             select
                 %s, %s, min(record_key), reason, min(detail), payload,
-                encode(sha256(convert_to(payload, 'UTF8')), 'hex'), %s, %s, now(), now(), count(*)
+                encode(sha256(convert_to(payload, 'UTF8')), 'hex'), min(payload_kind),
+                %s, %s, now(), now(), now(), count(*)
             from {}
             group by reason, payload
+            order by max(ctid)  -- ids follow the order of arrival
             on conflict (source, stream, reason, payload_sha256) do update set
-                last_seen_at = excluded.last_seen_at, run_id = excluded.run_id,
+                last_seen_at = excluded.last_seen_at, arrived_at = excluded.arrived_at,
+                payload_kind = excluded.payload_kind, run_id = excluded.run_id,
                 slice = excluded.slice, times_seen = known.times_seen + excluded.times_seen,
                 resolved_at = null, resolution = null
             """
@@ -207,12 +222,25 @@ def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) 
     )
 
 
-def supersede(connection: Connection, run: SliceRun, table: RawTable) -> None:
+def supersede(
+    connection: Connection, run: SliceRun, table: RawTable, arrived: sql.Identifier | None
+) -> None:
     """Resolve what is held back and has been repaired, inside the transaction that lands the slice.
 
     That is what an earlier reading of the slice left behind, and records of which this run has
-    landed a good version. Where nothing is held the table is not looked at.
+    landed a good version: where the source has no versions, any that has arrived. Where nothing is
+    held no row is looked at.
+
+    Args:
+        connection: in a transaction, the rows are merged.
+        run: the slice.
+        table: the raw table.
+        arrived: the good records of the slice; None where it has but their keys.
     """
+    if table.stream.version or arrived is None:
+        good = sql.SQL("{} where _run_id = {}").format(table.identifier, run.run_id)
+    else:
+        good = sql.Composed([arrived])
     connection.execute(
         sql.SQL(
             """
@@ -222,10 +250,10 @@ def supersede(connection: Connection, run: SliceRun, table: RawTable) -> None:
                 and (
                     held.slice = %s
                     or held.record_key in (
-                        select {key} from {raw} where _run_id = %s
+                        select {key} from {good}
                     )
                 )
             """
-        ).format(key=key_text(table.stream.key), raw=table.identifier),
-        [run.source, run.stream, run.run_id, run.slice, run.slice, run.run_id],
+        ).format(key=key_text(table.stream.key), good=good),
+        [run.source, run.stream, run.run_id, run.slice, run.slice],
     )

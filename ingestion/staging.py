@@ -10,7 +10,7 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from crmhouse.rules import RowRule
+    from ingestion.batches import PayloadKind
     from ingestion.fitting import Misfits
     from ingestion.raw_tables import RawTable
     from ingestion.streams import Column
@@ -109,12 +110,12 @@ class Staging:
     def create(self) -> None:
         """Create the temporary tables; they vanish with the connection."""
         self._create_rejected()
-        self.connection.execute("create temporary table staged ()")
+        self.connection.execute("create temporary table staged (_quarantine_id bigint)")
 
     def _create_rejected(self) -> None:
         self.connection.execute(
-            "create temporary table if not exists rejected "
-            "(record_key text, reason text, detail text, payload text)"
+            "create temporary table if not exists rejected (record_key text, reason text, "
+            "detail text, payload text, payload_kind text, quarantine_id bigint)"
         )
 
     def add(self, batch: Batch) -> None:
@@ -129,10 +130,12 @@ class Staging:
         if batch.whole:
             self._require_columns()
         arrays, misfits = fit_batch(self.table, batch)
-        rejects = [*batch.rejects, *self._explain(batch, misfits)]
+        rejects = [*map(_unreadable, batch.rejects), *self._explain(batch, misfits)]
         self.extracted += batch.rows + len(batch.rejects)
         self.rejected += len(rejects)
         rows = pa.table(arrays)
+        if batch.held:
+            rows = rows.append_column("_quarantine_id", pa.array(batch.held, pa.int64()))
         if misfits:
             good = [position for position in range(batch.rows) if position not in misfits]
             rows = rows.take(pa.array(good, pa.int64()))
@@ -176,7 +179,7 @@ class Staging:
         self.extracted = rows + len(rejects)
         self.rejected = len(rejects)
         if rejects:
-            self._copy_rejects(rejects)
+            self._copy_rejects([_Rejected(reject, "table", None) for reject in rejects])
 
     def settle(self) -> None:
         """Wait until what was handed over is copied. COPY runs while the next batch is made ready.
@@ -229,6 +232,10 @@ class Staging:
         columns = self.table.columns
         return frozenset(columns[field].name for field in self.fields if field in columns)
 
+    @property
+    def _absent(self) -> frozenset[str]:
+        return frozenset(column.name for column in self.table.columns.values()) - self.present
+
     def _require_columns(self) -> None:
         for name in self.table.stream.required if self.records else ():
             source_field = self.table.field_of(name, self.fields)
@@ -240,13 +247,17 @@ class Staging:
                     "the file, or the name in the configuration, and sync again."
                 )
 
-    def _explain(self, batch: Batch, misfits: Misfits) -> Iterator[Reject]:
+    def _explain(self, batch: Batch, misfits: Misfits) -> Iterator[_Rejected]:
+        kind: PayloadKind = "table" if batch.whole else "json"
         fields = {column.name: name for name, column in self.table.columns.items()}
         for position, (reason, detail) in misfits.items():
             values = (batch.fields.get(fields.get(name, "")) for name in self.table.stream.key)
-            parts = [known[position] for known in values if known is not None]
+            parts = [_plain(known[position]) for known in values if known is not None]
             key = "|".join(str(part) for part in parts if part is not None)
-            yield Reject(key or None, reason, detail, batch.payload(position))
+            held = batch.held[position] if batch.held else None
+            yield _Rejected(
+                Reject(key or None, reason, detail, batch.payload(position)), kind, held
+            )
 
     def complete(self) -> None:
         """Give `staged` the columns that the raw table has or will have."""
@@ -272,13 +283,13 @@ class Staging:
             for start in range(0, len(view), _COPY_BYTES):
                 copy.write(view[start : start + _COPY_BYTES])
 
-    def _copy_rejects(self, rejects: Sequence[Reject]) -> None:
+    def _copy_rejects(self, rejects: Sequence[_Rejected]) -> None:
         with (
             self.connection.cursor() as cursor,
             cursor.copy(sql.SQL("copy {} from stdin").format(REJECTED)) as copy,
         ):
-            for reject in rejects:
-                copy.write_row(tuple(map(_storable, reject)))
+            for reject, kind, held in rejects:
+                copy.write_row((*map(_storable, reject), kind, held))
 
     def divert(self, rules: Sequence[RowRule]) -> None:
         """Move staged rows that break a rule to `rejected`, with the rule's name as the reason."""
@@ -296,7 +307,8 @@ class Staging:
                     )
                     insert into {rejected}
                     select {key}, {name}, {detail},
-                           (jsonb_strip_nulls(to_jsonb(moved.*)) - {meta}::text[])::text
+                           (to_jsonb(moved.*) - {left_out}::text[])::text, 'row',
+                           (to_jsonb(moved.*) ->> '_quarantine_id')::bigint
                     from moved
                     """
                 ).format(
@@ -307,7 +319,7 @@ class Staging:
                     key=key_text(self.table.stream.key),
                     name=sql.Literal(rule.name),
                     detail=sql.Literal(rule.description),
-                    meta=sql.Literal(sorted(META_COLUMNS)),
+                    left_out=sql.Literal(sorted(META_COLUMNS | self._absent)),
                 )
             )
             self.diverted += moved.rowcount
@@ -393,6 +405,22 @@ class Direct(Staging):
         return sql.SQL("(select staged.ctid as _row_id, staged.* from {} as staged)").format(
             self.target
         )
+
+
+class _Rejected(NamedTuple):
+    """A row of `rejected`: the record, what its payload is, and its id where it is held already."""
+
+    reject: Reject
+    kind: PayloadKind
+    held: int | None
+
+
+def _unreadable(reject: Reject) -> _Rejected:
+    return _Rejected(reject, "unreadable", None)
+
+
+def _plain(value: object) -> object:
+    return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
 def _lines(rows: pa.Table) -> pa.Buffer:

@@ -227,7 +227,7 @@ def _sync_stream(work: _Work, stream: Stream, asked: Asked, *, leads: bool) -> I
         failed = SliceRun(
             work.run_id, source, stream.name, part, "failed", started_at, error=str(error)
         )
-        _record(work.warehouse, failed)
+        record_failure(work.warehouse, failed)
         raise error from None  # a chain would carry the database's own text, which quotes rows
 
 
@@ -276,7 +276,7 @@ def _land(work: _Work, stream: Stream, part: Slice, landed: Checkpoints) -> Slic
     return run
 
 
-def _record(warehouse: Warehouse, failed: SliceRun) -> None:
+def record_failure(warehouse: Warehouse, failed: SliceRun) -> None:
     """Write the record of a failure, unless it is the warehouse that has failed."""
     try:
         with warehouse.connect() as connection:

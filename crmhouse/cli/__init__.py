@@ -1,6 +1,6 @@
 """The command line. Each command imports what it needs when it is called, so help is immediate."""
 
-from crmhouse.cli import database, project, state, work
+from crmhouse.cli import database, project, quarantine, state, work
 from crmhouse.cli.app import CommandLine, root
 
 __all__ = ["main"]
@@ -14,6 +14,7 @@ for command in (
     work.sync,
     work.run,
     state.status,
+    quarantine.quarantine,
     database.warehouse,
 ):
     main.add_command(command)

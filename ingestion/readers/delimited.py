@@ -82,6 +82,7 @@ class _Progress:
         waiting: ragged lines that are not handed out yet.
         size: the bytes that these take.
         last: the last field of the last record.
+        last_ragged: the last ragged line.
     """
 
     rows: int = 0
@@ -89,6 +90,7 @@ class _Progress:
     waiting: list[Reject] = field(default_factory=list)
     size: int = 0
     last: bytes | None = None
+    last_ragged: bytes = b""
 
     def hand_out_ragged(self) -> tuple[Reject, ...]:
         """Return the ragged lines that wait."""
@@ -149,7 +151,7 @@ def read_csv(
                     "record is longer than 256 MB. Nothing of it was landed; a quote that is never "
                     "closed is the usual cause."
                 ) from None
-    _refuse_open_quote(file, stream, done.last)
+    _refuse_open_quote(file, stream, done)
     if done.waiting:
         yield Batch({}, 0, str, done.hand_out_ragged())
 
@@ -166,7 +168,8 @@ def _parse(
         seen_ragged += 1
         if seen_ragged > done.ragged + len(done.waiting):
             detail = f"the line has {row.actual_columns} fields, the header {row.expected_columns}"
-            text = way.bytes_of(row.text).decode(errors="backslashreplace")
+            done.last_ragged = way.bytes_of(row.text)
+            text = done.last_ragged.decode(errors="backslashreplace")
             done.waiting.append(Reject(None, "ragged_row", detail, text))
             done.size += len(text) + _REJECT_BYTES
         # Arrow gives up no record before it has one of the right width.
@@ -226,20 +229,29 @@ def _header(file: BinaryIO, stream: Stream, delimiter: str) -> list[str]:
     return names
 
 
-def _refuse_open_quote(file: BinaryIO, stream: Stream, last: bytes | None) -> None:
+def _refuse_open_quote(file: BinaryIO, stream: Stream, done: _Progress) -> None:
     """Raise when the last field reaches to the end of the file, for want of its closing quote.
 
-    Arrow takes such a field as it is, with all the records that it has swallowed.
+    Arrow takes such a field as it is, with all the records that it has swallowed; the line is
+    ragged then, unless the field is that of the last column.
     """
-    if last is None or b"\n" not in last:
-        return
     file.seek(max(0, file.seek(0, io.SEEK_END) - 2 * _TAIL))
-    end = file.read().replace(b'""', b'"')
-    if end.endswith((b'"' + last)[-_TAIL:]) and not end.rstrip().endswith(b'"'):
+    end = file.read()
+    ragged, last = done.last_ragged, done.last or b""
+    is_open = (
+        b"\n" in ragged and ragged.count(b'"') % 2 and _ends_with(end.rstrip(), ragged.rstrip())
+    )
+    if b"\n" in last and not end.rstrip().endswith(b'"'):
+        is_open = is_open or _ends_with(end.replace(b'""', b'"'), b'"' + last)
+    if is_open:
         raise SourceRefusedError(
             f"{stream.name}: a quote in the CSV file is never closed, so its end cannot be read. "
             "Nothing of it was landed."
         )
+
+
+def _ends_with(end: bytes, text: bytes) -> bool:
+    return end.endswith(text[-_TAIL:])
 
 
 def _batch(rows: pa.RecordBatch, rejects: tuple[Reject, ...]) -> Batch:

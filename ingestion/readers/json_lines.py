@@ -74,14 +74,14 @@ def batch_of(lines: list[bytes], flatten: Mapping[str, str], what: str = "line")
         if not isinstance(record, dict):
             rejects.append(_reject("not_a_record", f"the {what} is not a JSON object", line))
             continue
-        records.append(_flat(record, flatten) if flatten else record)
+        records.append(flat(record, flatten) if flatten else record)
         kept.append(line)
     names = dict.fromkeys(name for record in records for name in record)
     fields = {name: [record.get(name) for record in records] for name in names}
     return Batch(fields, len(records), lambda position: _text(kept[position]), tuple(rejects))
 
 
-def _flat(record: dict[str, Any], flatten: Mapping[str, str]) -> dict[str, Any]:
+def flat(record: dict[str, Any], flatten: Mapping[str, str]) -> dict[str, Any]:
     """Lift the fields of nested objects: `{"properties": {"email": 1}}` to `properties.email`."""
     for name in flatten:
         nested = record.get(name)

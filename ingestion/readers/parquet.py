@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _READ_SIZE = 1 << 20
 # What Arrow raises for a value that Python has no room for, such as a time of the year 10000.
 _NO_ROOM = (ValueError, ArithmeticError, pa.ArrowException)
+
+_encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 
 def read_parquet(
@@ -101,13 +104,20 @@ def _payload(rows: pa.RecordBatch, position: int) -> str:
         name: _readable(column, position)
         for name, column in zip(rows.schema.names, rows.columns, strict=True)
     }
-    return msgspec.json.encode(record, enc_hook=str).decode()
+    return _encoder.encode(record).decode()
 
 
 def _readable(column: pa.Array, position: int) -> object:
-    """Return a value as Python has it, or else as Arrow writes it."""
+    """Return a value that JSON has a form for, or else what people can read.
+
+    The latter is no JSON, nor is then the whole: nobody takes it for the value itself.
+    """
     try:
         value = column[position].as_py()
-        return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+        if isinstance(value, float) and not math.isfinite(value):
+            return msgspec.Raw(str(value).encode())
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return msgspec.Raw(repr(value).encode())
     except _NO_ROOM:
-        return column.slice(position, 1).to_string(skip_new_lines=True)
+        return msgspec.Raw(column.slice(position, 1).to_string(skip_new_lines=True).encode())

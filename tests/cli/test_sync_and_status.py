@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from command_line import Cli, source
 
 if TYPE_CHECKING:
@@ -100,6 +102,17 @@ def test_a_source_that_fails_does_not_stop_the_others_and_the_exit_code_is_3(
     said = cli.json("sync", "hubspot", expect=1)
     again = {f"{s['source']}.{s['stream']}": s for s in cli.json("status")["streams"]}
     assert again["hubspot.contacts"]["failing_since"] == since
+
+    assert 0 < again["hubspot.contacts"]["failing_seconds"] < 600
+    assert again["stripe.charges"]["lag_seconds"] > again["stripe.charges"]["landed_seconds"] > 0
+    with psycopg.connect(cli.environment["CRMHOUSE_WAREHOUSE_URL"]) as connection:
+        connection.execute(
+            "update ops.sync_runs set started_at = started_at - interval '3 hours' "
+            "where stream = 'contacts'"
+        )
+    text = cli("status")
+    assert "lag is the age of the newest source time" in text
+    assert re.search(r"hubspot\.contacts: failing for 3 h, since 2\d{3}-.* UTC: .*bad", cli.errors)
 
     shutil.copy(exports / "batch_1/hubspot/contacts.jsonl", file)
     cli("sync")

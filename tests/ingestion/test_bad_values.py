@@ -3,8 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-from landing_records import VERSIONED, fetch, land, land_file, parquet, rows
+from landing_records import fetch, land, rows
 
 from ingestion.streams import Column, ColumnType, Stream
 
@@ -62,25 +61,3 @@ def test_a_record_that_goes_to_quarantine_changes_no_column(warehouse: Warehouse
     assert rows(warehouse, "amount, pg_typeof(amount)::text") == [(1, "bigint"), (2, "bigint")]
     land(warehouse, COUNTED, [b'{"id": 2, "created": 1, "amount": 2.5, "note": "new"}'])
     assert rows(warehouse, "id, amount, note") == [(1, 1, None), (2, Decimal("2.5"), "new")]
-
-
-def test_a_parquet_value_beyond_all_bounds_is_quarantined_and_the_rest_lands(
-    warehouse: Warehouse,
-) -> None:
-    milliseconds = [253402300800000, 2**62, -62167219200000, 1735689600000]
-    times = pa.array(milliseconds, pa.timestamp("ms"))
-    content = parquet({"id": list("abcd"), "updatedAt": times, "note": [b"x", b"x", b"x", b"\xff"]})
-    run = land_file(warehouse, VERSIONED, ".parquet", content)
-    assert (run.inserted, run.quarantined) == (0, 4)
-    content = parquet({"id": list("ab"), "updatedAt": times.take([3, 0]), "note": [b"x", b"\xff"]})
-    assert land_file(warehouse, VERSIONED, ".parquet", content).inserted == 1
-    assert rows(warehouse, "id, note, updated_at::text") == [("a", "x", "2025-01-01 00:00:00+00")]
-
-
-def test_quoted_empty_fields_are_null_where_the_column_is_no_text(warehouse: Warehouse) -> None:
-    header = b"id,amount,updatedAt,isDeleted,note\n"
-    line = b'"%b","",2026-01-01T00:00:00Z,"",""\n'
-    run = land_file(warehouse, VERSIONED, ".csv", header + line % b"a" + line % b"")
-    assert (run.inserted, run.quarantined) == (1, 1)
-    assert rows(warehouse, "id, amount, is_deleted, note") == [("a", None, None, "")]
-    assert fetch(warehouse, "select reason from ops.quarantine") == [("missing_key",)]

@@ -16,7 +16,6 @@ from landing_records import fetch
 from crmhouse.errors import (
     AlreadyRunningError,
     ConfigurationError,
-    SourceUnavailableError,
     SyncFailedError,
 )
 from crmhouse.settings import Settings, SourceConfig
@@ -88,17 +87,6 @@ def test_a_changed_old_file_does_not_bring_old_rows_back(
     assert fetch(warehouse, "select id, v from raw_lists.things order by 1") == [
         ("1", "new"), ("2", "late"),
     ]  # fmt: skip
-
-
-def test_a_file_that_changes_while_it_is_read_is_not_landed(tmp_path: Path) -> None:
-    settings, source = files(tmp_path)
-    path = write(tmp_path, "a.csv", "id\n1\n")
-    reader = connector(settings, source)
-    part = next(reader.slices(reader.streams()[0], {}))
-    assert len(list(part.read())) == 1
-    path.write_text("id\n1\n2\n")
-    with pytest.raises(SourceUnavailableError, match="changed while it was read"):
-        part.checkpoint()
 
 
 def test_a_stream_that_fails_does_not_stop_the_others_and_is_recorded(
