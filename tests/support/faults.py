@@ -6,9 +6,9 @@ The counts travel with the test reports, so the summary is that of all processes
 from __future__ import annotations
 
 import os
-import random
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Rows = Sequence[tuple[str, str]]
 
 _PROPERTY = "faults"
+_SEED = "FAULT_SEED"
 
 
 @dataclass
@@ -27,7 +28,6 @@ class Faults:
 
     Attributes:
         injected: faults by their kind.
-        seed: of `random`, where the test is a random one.
         compared: rows that were held against what they must be.
         lost: rows that must be there and are not.
         duplicated: rows that are there beyond those that must be.
@@ -35,7 +35,6 @@ class Faults:
     """
 
     injected: Counter[str] = field(default_factory=Counter)
-    seed: int | None = None
     compared: int = 0
     lost: int = 0
     duplicated: int = 0
@@ -45,10 +44,9 @@ class Faults:
         """Count faults that really happened: the process is dead, the server was stopped."""
         self.injected[kind] += number
 
-    def random(self) -> random.Random:
-        """Return random numbers from FAULT_SEED, or from a seed that the summary tells."""
-        self.seed = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**6))
-        return random.Random(self.seed)  # noqa: S311  # it decides on moments
+    def random(self, part: int = 0) -> Random:
+        """Return the random numbers of one of the parts of a test; the summary tells the seed."""
+        return Random(f"{os.environ[_SEED]} {part}")  # noqa: S311  # it decides on moments
 
     def compare(self, expected: Rows, actual: Rows, place: object) -> None:
         """Hold rows, each a key and a content, against what they must be; raise where they differ.
@@ -76,7 +74,6 @@ class Summary:
     def __init__(self) -> None:
         self.total: Counter[str] = Counter()
         self.injected: Counter[str] = Counter()
-        self.seeds: set[int] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "teardown":  # it has all that the test noted, and comes once
@@ -86,25 +83,23 @@ class Summary:
                 continue
             counts: dict[str, Any] = dict(found)  # type: ignore[call-overload]
             self.injected.update(counts.pop("injected"))
-            seed = counts.pop("seed")
-            self.seeds |= set() if seed is None else {seed}
             self.total.update(counts)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.injected:
             return
         kinds = ", ".join(f"{kind} {number}" for kind, number in self.injected.most_common())
-        seeds = f"; FAULT_SEED {' '.join(map(str, sorted(self.seeds)))}" if self.seeds else ""
         total = self.total
         terminalreporter.section("faults")
-        terminalreporter.line(f"faults injected: {self.injected.total():,} ({kinds}){seeds}")
+        terminalreporter.line(f"faults injected: {self.injected.total():,} ({kinds})")
         terminalreporter.line(
             f"{total['compared']:,} rows compared: {total['lost']} lost, "
-            f"{total['duplicated']} duplicated, {total['stale']} stale"
+            f"{total['duplicated']} duplicated, {total['stale']} stale; {_SEED} {os.environ[_SEED]}"
         )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault(_SEED, str(SystemRandom().randrange(10**6)))  # workers inherit it
     config.pluginmanager.register(Summary(), "fault-summary")
 
 
