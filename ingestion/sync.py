@@ -80,6 +80,7 @@ def sync_source(
         SyncFailedError: some streams failed; its `runs` are what was landed all the same.
         ConfigurationError: an unknown stream.
         AlreadyRunningError: another process syncs this source, or builds from it.
+        WarehouseError: the connection was lost before anything was read.
     """
     reader = connector(settings, source)
     chosen = _chosen(source, reader, streams)
@@ -188,6 +189,7 @@ def hold_sources(
 
     Raises:
         AlreadyRunningError: another process still holds one.
+        WarehouseError: the warehouse did not do its part.
     """
     with warehouse.connect(autocommit=True) as connection:
         for source in sorted(sources):  # one order for all, so that nobody waits in a circle
@@ -211,9 +213,15 @@ def hold_sources(
 
 def _lock(connection: psycopg.Connection, source: str, *, seconds: float) -> bool:
     milliseconds = max(1, round(seconds * 1000))  # 0 would wait for ever
-    connection.execute("select set_config('lock_timeout', %s, false)", [str(milliseconds)])
     try:
+        connection.execute("select set_config('lock_timeout', %s, false)", [str(milliseconds)])
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [f"sync {source}"])
     except psycopg.errors.LockNotAvailable:
         return False
+    except psycopg.Error as error:
+        raise WarehouseError(
+            f"The warehouse did not let {source} be locked ({type(error).__name__}, SQLSTATE "
+            f"{error.sqlstate or 'unknown'}). Nothing was started; see the server's log, then run "
+            "again."
+        ) from None
     return True

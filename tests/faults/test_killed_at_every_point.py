@@ -4,7 +4,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_loads import WAYS, Load
+from fault_loads import COMMITTING, SLOW_COMMIT, WAYS, Load, converge, land_calmly
 from fault_points import Child, before_exchange, die, wait_for_the_dead
 
 if TYPE_CHECKING:
@@ -39,11 +39,7 @@ def test_a_sync_killed_between_any_two_exchanges_has_landed_a_slice_or_nothing_o
     warehouse: Warehouse, tmp_path: Path, faults: Faults, way: str
 ) -> None:
     load = WAYS[way](tmp_path)
-    load.begin(warehouse, "calm")
-    before = load.state(warehouse, "calm")
-    load.sync(warehouse, "calm")
-    after = load.state(warehouse, "calm")
-    assert len(after.rows) > len(before.rows)
+    before, after = land_calmly(load, warehouse, "calm")
     passed = []
     for number in itertools.count(1):
         name = f"trial_{number}"
@@ -59,21 +55,10 @@ def test_a_sync_killed_between_any_two_exchanges_has_landed_a_slice_or_nothing_o
             break
         faults.inject("kill -9")
         assert left in (before, after), what
-        load.sync(warehouse, name)
-        found = load.state(warehouse, name)
-        faults.compare(after.rows, found.rows, what)
-        assert found == after, what
+        converge(load, warehouse, name, after, faults)
         passed.append(str(what))
     for start in (*PASSED[way], *ALWAYS):
         assert any(what.startswith(start) for what in passed), (start, passed)
-
-
-SLOW_COMMIT = """
-create function public.slow() returns trigger language plpgsql as
-    $$ begin perform pg_sleep(0.5); return null; end $$;
-create constraint trigger slow after insert on ops.sync_runs
-    deferrable initially deferred for each row execute function public.slow();
-"""
 
 
 @pytest.mark.parametrize("way", ["into an empty table", "by merge"])
@@ -81,22 +66,16 @@ def test_a_sync_killed_while_postgresql_commits_has_landed_its_slice(
     warehouse: Warehouse, tmp_path: Path, faults: Faults, way: str
 ) -> None:
     load = WAYS[way](tmp_path)
-    load.begin(warehouse, "calm")
-    load.sync(warehouse, "calm")
-    after = load.state(warehouse, "calm")
+    _, after = land_calmly(load, warehouse, "calm")
     load.begin(warehouse, "killed")
-    committing = "select count(*) from pg_stat_activity where query = 'COMMIT' and state = 'active'"
     with warehouse.connect(autocommit=True) as connection:
         connection.execute(SLOW_COMMIT)
         with Child(sync_and_die, warehouse, load, "killed", 0) as child:
-            while connection.execute(committing).fetchone() == (0,):
+            while not connection.execute(COMMITTING).fetchall():
                 assert not child.ends_within(0.005)
             child.kill()
             assert child.wait() == -9
     faults.inject("kill -9")
     wait_for_the_dead(warehouse)
     assert load.state(warehouse, "killed") == after
-    assert load.sync(warehouse, "killed") == []
-    found = load.state(warehouse, "killed")
-    faults.compare(after.rows, found.rows, "commit")
-    assert found == after
+    converge(load, warehouse, "killed", after, faults)

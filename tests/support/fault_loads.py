@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import traceback
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from file_sources import write
 from psycopg import sql
 
+from crmhouse.errors import CrmhouseError
 from crmhouse.rules import RowRule
 from crmhouse.settings import Settings, SourceConfig
+from ingestion.runs import is_failing
 from ingestion.sync import sync_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from faults import Faults
     from psycopg import Connection
 
     from crmhouse.warehouse import Warehouse
@@ -27,6 +31,14 @@ UNLUCKY = RowRule("unlucky", "right(id::text, 2) = '13'", "an id must not end in
 OPS_TABLES = ("stream_state", "sync_runs", "quarantine", "schema_changes")
 PERSONAL = "Zanzibar"
 """A value of many records: no message may hold it."""
+
+SLOW_COMMIT = """
+create function public.slow() returns trigger language plpgsql as
+    $$ begin perform pg_sleep(0.5); return null; end $$;
+create constraint trigger slow after insert on ops.sync_runs
+    deferrable initially deferred for each row execute function public.slow();
+"""
+COMMITTING = "select pid from pg_stat_activity where query = 'COMMIT' and state = 'active'"
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,39 @@ class Load:
     def state(self, warehouse: Warehouse, name: str) -> State:
         """Return what PostgreSQL holds of the source of that name."""
         return state(warehouse, name, self.stream)
+
+
+def attempt(load: Load, warehouse: Warehouse, name: str, **more: Any) -> str | None:
+    """Sync; return the error, which must be one of ours without a value of a record or a secret."""
+    password = {**warehouse.parameters, "password": f"pass {PERSONAL}"}
+    try:
+        load.sync(replace(warehouse, parameters=password), name, **more)
+    except CrmhouseError as error:
+        told, shown = str(error), "".join(traceback.format_exception(error))
+    else:
+        return None
+    assert PERSONAL not in shown
+    return told
+
+
+def land_calmly(load: Load, warehouse: Warehouse, name: str) -> tuple[State, State]:
+    """Land without any fault; return what is there before and after."""
+    load.begin(warehouse, name)
+    before = load.state(warehouse, name)
+    load.sync(warehouse, name)
+    after = load.state(warehouse, name)
+    assert len(after.rows) > len(before.rows)
+    return before, after
+
+
+def converge(load: Load, warehouse: Warehouse, name: str, after: State, faults: Faults) -> None:
+    """Sync once more: all must then be as if there had been no fault."""
+    load.sync(warehouse, name)
+    found = load.state(warehouse, name)
+    faults.compare(after.rows, found.rows, name)
+    assert found == after
+    with warehouse.connect() as connection:
+        assert not is_failing(connection, name, load.stream)
 
 
 @dataclass(frozen=True)

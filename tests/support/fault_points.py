@@ -32,19 +32,17 @@ _SECONDS = 120
 
 
 @contextmanager
-def before_exchange(number: int, act: Callable[[Any, str], object]) -> Iterator[None]:
-    """Call `act` right before the n-th exchange of this process with PostgreSQL.
+def before_exchanges(act: Callable[[int, Any, str], object]) -> Iterator[None]:
+    """Call `act` right before each exchange of this process with PostgreSQL.
 
     Args:
-        number: counted from 1.
-        act: is given the connection and what is about to be sent.
+        act: is given the exchange's number from 1, the connection, and what is about to be sent.
     """
     exchange = psycopg.Connection.wait
     numbers = itertools.count(1)
 
     def wait(self: Any, generator: Any, *args: Any, **kwargs: Any) -> Any:
-        if next(numbers) == number:
-            act(self, _what(generator))
+        act(next(numbers), self, _what(generator))
         return exchange(self, generator, *args, **kwargs)
 
     psycopg.Connection.wait = wait  # type: ignore[method-assign]
@@ -52,6 +50,18 @@ def before_exchange(number: int, act: Callable[[Any, str], object]) -> Iterator[
         yield
     finally:
         psycopg.Connection.wait = exchange  # type: ignore[method-assign]
+
+
+@contextmanager
+def before_exchange(number: int, act: Callable[[Any, str], object]) -> Iterator[None]:
+    """Call `act` right before the n-th exchange, counted from 1; it may have exchanges itself."""
+
+    def when_it_is_time(current: int, connection: Any, what: str) -> None:
+        if current == number:
+            act(connection, what)
+
+    with before_exchanges(when_it_is_time):
+        yield
 
 
 def _what(generator: Any) -> str:
