@@ -38,7 +38,7 @@ create function public.slow() returns trigger language plpgsql as
 create constraint trigger slow after insert on ops.sync_runs
     deferrable initially deferred for each row execute function public.slow();
 """
-COMMITTING = "select pid from pg_stat_activity where query = 'COMMIT' and state = 'active'"
+COMMITTING = "select pid from pg_stat_activity where query = 'COMMIT' and wait_event = 'PgSleep'"
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class Load:
         stream: name of the stream.
         options: of the source.
         until: the last delivery that has landed before; None where none has.
+        batch_rows: records in memory at once.
     """
 
     kind: str
     stream: str
     options: dict[str, Any]
     until: str | None = None
+    batch_rows: int = 20
 
     def sync(
         self,
@@ -70,7 +72,7 @@ class Load:
         options = {**self.options, "until": until} if until else self.options
         return sync_source(
             warehouse,
-            Settings(batch_rows=20, max_quarantine_share=1),
+            Settings(batch_rows=self.batch_rows, max_quarantine_share=1),
             SourceConfig(name=name, kind=self.kind, options=options),
             run_id=run_id or uuid.uuid4(),
             streams=[self.stream],

@@ -86,11 +86,12 @@ class Child:
     Args:
         work: a function of a module; gets a pipe, and the arguments. What it raises is sent.
         arguments: what can be pickled.
+        more: arguments by name.
     """
 
-    def __init__(self, work: Callable[..., object], *arguments: Any) -> None:
+    def __init__(self, work: Callable[..., object], *arguments: Any, **more: Any) -> None:
         self._pipe, theirs = FORKS.Pipe(duplex=False)
-        self._process = FORKS.Process(target=_run, args=(theirs, work, arguments))
+        self._process = FORKS.Process(target=_run, args=(theirs, work, arguments, more))
         self._process.start()
         theirs.close()
 
@@ -128,9 +129,11 @@ class Child:
         return code
 
 
-def _run(pipe: Pipe, work: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+def _run(
+    pipe: Pipe, work: Callable[..., object], arguments: tuple[Any, ...], more: dict[str, Any]
+) -> None:
     try:
-        work(pipe, *arguments)
+        work(pipe, *arguments, **more)
     except Exception as error:  # noqa: BLE001  # the test is told
         pipe.send(f"{type(error).__name__}: {error}")
         raise SystemExit(1) from None
