@@ -27,17 +27,21 @@ Record = dict[str, Any]
 def slice_of(seed: str, process: int, round_: int) -> list[Record]:
     """Versions of keys that the other processes deliver too, older and newer ones and deletions.
 
-    Equal versions differ in nothing but the deletion, so who is first does not matter.
+    Equal versions differ in nothing but the deletion, so who is first does not matter. Half of the
+    slices have a key once only: these can be copied straight into an empty table.
     """
     random = Random(f"{seed} {process} {round_}")  # noqa: S311  # it decides on versions
+    keys = random.sample(range(KEYS), 120)
+    if process % 2:
+        keys = random.choices(keys, k=120)
     records = [
         {
-            "id": f"k{random.randrange(KEYS)}",
-            "amount": number,
+            "id": f"k{key}",
+            "amount": (number := random.randrange(60)),
             "updatedAt": (EPOCH + timedelta(minutes=number)).isoformat(),
             "isDeleted": random.random() < 0.3,
         }
-        for number in (random.randrange(60) for _ in range(120))
+        for key in keys
     ]
     own = {**records[0], "id": f"own {process} {round_}", f"field_{process}": 1, "shared": round_}
     return [*records, {**own, "isDeleted": False}]

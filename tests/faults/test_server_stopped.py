@@ -3,16 +3,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from fault_loads import WAYS, attempt, converge, land_calmly
 from fault_points import before_exchange, before_exchanges
 
+from crmhouse.embedded_files import is_server_of, named_process
 from crmhouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from faults import Faults
 
     from crmhouse.embedded import EmbeddedServer
@@ -29,9 +31,10 @@ def server(own_server: EmbeddedServer) -> Warehouse:
 
 def stop_immediately(server: EmbeddedServer) -> None:
     """Do what `pg_ctl stop -m immediate` does: nothing is written down, the next start recovers."""
-    pid = (server.data / "postmaster.pid").read_text().split()[0]
-    os.kill(int(pid), signal.SIGQUIT)
-    while (Path("/proc") / pid / "cwd").is_symlink():
+    process = named_process(server.data)
+    assert process is not None
+    os.kill(int(process.name), signal.SIGQUIT)
+    while is_server_of(process, server.data):
         time.sleep(0.005)
 
 
