@@ -114,17 +114,12 @@ class SliceRun:
         )
 
 
-def checkpoints(
-    connection: Connection, source: str, stream: str, part: str | None = None
-) -> Checkpoints:
-    """Return what each slice of a stream remembers, by slice; only that of `part` where given.
-
-    A replay is no slice of the source, so it is not among them.
-    """
+def checkpoints(connection: Connection, source: str, stream: str) -> Checkpoints:
+    """Return what each slice of the source remembers, by slice; a replay is none of them."""
     rows = connection.execute(
         "select slice, checkpoint from ops.stream_state "
-        "where source = %s and stream = %s and slice <> %s and slice = coalesce(%s, slice)",
-        [source, stream, REPLAY, part],
+        "where source = %s and stream = %s and slice <> %s",
+        [source, stream, REPLAY],
     )
     return dict(rows.fetchall())
 

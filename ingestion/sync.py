@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 
@@ -27,7 +27,7 @@ from ingestion.runs import SliceRun, checkpoints, is_failing
 from ingestion.sources import connector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping
     from uuid import UUID
 
     from crmhouse.rules import RowRule
@@ -122,6 +122,7 @@ def sync_source(
         SyncFailedError: some streams failed; its `runs` are what was landed all the same.
         ConfigurationError: an unknown stream, or one that cannot be read as asked.
         AlreadyRunningError: another process syncs a stream, or builds from the source.
+        WarehouseError: the connection was lost before anything was read.
     """
     asked, listener = asked or Asked(), listener or Silent()
     reader = connector(settings, source)
@@ -254,12 +255,18 @@ def _land(work: _Work, stream: Stream, part: Slice, landed: Checkpoints) -> Slic
             )
         logger.info("%s: deleted records are looked for when no other process lands rows", place)
         return None
+    remembered: dict[str, Any] = {}
+
+    def checkpoint() -> Mapping[str, Any]:
+        remembered.update(part.checkpoint())
+        return remembered
+
     try:
         run = land_slice(
             work.warehouse,
             work.source.name,
             stream,
-            part,
+            replace(part, checkpoint=checkpoint),
             run_id=work.run_id,
             max_quarantine_share=work.settings.max_quarantine_share,
             rules=work.rules(work.reader.system, stream.name),
@@ -271,8 +278,7 @@ def _land(work: _Work, stream: Stream, part: Slice, landed: Checkpoints) -> Slic
         work.locks.release(rows, shared=is_shared)
         if part.is_shared:
             work.locks.release(own)
-    with work.warehouse.connect() as connection:
-        landed.update(checkpoints(connection, work.source.name, stream.name, part.name))
+    landed[part.name] = remembered
     return run
 
 

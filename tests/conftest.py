@@ -23,6 +23,8 @@ CRM_DEMO = ROOT.parent / "shared" / "data" / "crm_demo"
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
+pytest_plugins = ["faults"]
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from fault_points import wait_for_the_dead
 from project import Project, fingerprint
 
 from simulators.demo_data import generate
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from faults import Faults
 
     from crmhouse.warehouse import Warehouse
 
@@ -34,7 +37,7 @@ MOMENTS = {
 }
 
 
-def test_a_run_killed_at_several_moments_converges(tmp_path: Path) -> None:
+def test_a_run_killed_at_several_moments_converges(tmp_path: Path, faults: Faults) -> None:
     data = tmp_path / "data"
     generate(data, persons=120, seed=3)
     calm, rough = (Project(tmp_path / name, data) for name in ("calm", "rough"))
@@ -65,6 +68,7 @@ def test_a_run_killed_at_several_moments_converges(tmp_path: Path) -> None:
             states = connection.execute(
                 "select status, count(*) from ops.pipeline_runs group by 1"
             ).fetchall()
+    faults.inject("kill -9", kills)
     assert kills >= 5
     assert "running" not in dict(states)
 
@@ -116,18 +120,3 @@ def holds(connection: psycopg.Connection[Any], condition: str) -> bool:
     except psycopg.errors.UndefinedTable:
         return False
     return bool(row and row[0])
-
-
-def wait_for_the_dead(warehouse: Warehouse) -> None:
-    """Wait until PostgreSQL has noticed that the killed processes are gone."""
-    deadline = time.monotonic() + 60
-    with warehouse.connect(autocommit=True) as connection:
-        while time.monotonic() < deadline:
-            others = connection.execute(
-                "select count(*) from pg_stat_activity where datname = current_database() "
-                "and pid <> pg_backend_pid() and backend_type = 'client backend'"
-            ).fetchone()
-            if others == (0,):
-                return
-            time.sleep(0.1)
-    raise AssertionError("connections of the killed run are still open after a minute")

@@ -206,12 +206,6 @@ def test_too_many_bad_records_land_nothing_and_a_handful_is_not_too_many(
         assert fetch(warehouse, f"select count(*) from ops.{table}") == [(0,)]
 
 
-def test_a_count_that_differs_from_the_sources_report_lands_nothing(warehouse: Warehouse) -> None:
-    with pytest.raises(RunFailedError, match="reported 2 records, 1 arrived"):
-        land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(1)}], reported=2)
-    assert rows(warehouse, "id") == []
-
-
 def test_rows_state_and_run_record_are_there_together(warehouse: Warehouse) -> None:
     run = land(warehouse, VERSIONED, [{"id": "a", "updatedAt": at(5)}], name="part 1", reported=1)
     assert fetch(
@@ -233,28 +227,6 @@ def test_the_result_does_not_depend_on_the_size_of_batches(warehouse: Warehouse)
         connection.execute("drop table raw_test.things")
     land(warehouse, VERSIONED, records, batch_rows=3)
     assert rows(warehouse, "id, amount, updated_at") == whole
-
-
-def test_slices_that_merge_at_once_lose_nothing_and_do_not_deadlock(warehouse: Warehouse) -> None:
-    failures: list[BaseException] = []
-
-    def work(worker: int) -> None:
-        keys = range(400) if worker % 2 else range(399, -1, -1)
-        records = [{"id": str(key), "amount": worker, "updatedAt": at(worker)} for key in keys]
-        records += [{"id": f"own {worker}", "updatedAt": at(1), f"field_{worker}": worker}]
-        try:
-            land(warehouse, VERSIONED, records, name=f"slice {worker}")
-        except BaseException as error:  # noqa: BLE001  # the test reports it
-            failures.append(error)
-
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(1, 9)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert failures == []
-    assert rows(warehouse, "count(*), count(*) filter (where amount = 8)") == [(408, 400)]
-    assert rows(warehouse, "sum(field_1) + sum(field_8)") == [(9,)]
 
 
 FIRST = [{"id": str(n), "amount": n, "updatedAt": at(1), "isDeleted": n == 3} for n in range(5)]
@@ -279,20 +251,6 @@ def test_a_first_load_gives_the_rows_that_a_merge_would(
     assert len(copied) == run.inserted == 5
     assert [row[4] is not None for row in copied] == [False, False, False, True, False]
     assert run.deleted == 1
-
-
-def test_a_first_load_that_fails_at_its_end_leaves_no_row_and_no_column(
-    warehouse: Warehouse,
-) -> None:
-    def fail() -> None:
-        raise OSError
-
-    with pytest.raises(OSError):  # noqa: PT011  # it is ours and has no text
-        land(warehouse, VERSIONED, [{**FIRST[0], "note": "x"}], meanwhile=fail)
-    assert rows(warehouse, "id") == []
-    assert fetch(warehouse, "select count(*) from ops.schema_changes where change = 'added'") == [
-        (0,)
-    ]
 
 
 def test_rows_of_a_first_load_that_break_a_rule_are_diverted_as_they_arrived(

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -240,61 +236,3 @@ def test_every_format_of_the_readers_is_found_in_an_export(tmp_path: Path) -> No
     reader = connector(*export(tmp_path, "stripe"))
     charges = next(stream for stream in reader.streams() if stream.name == "charges")
     assert len(list(reader.slices(charges, {}))) == len(READERS)
-
-
-LOADER = """
-import sys, uuid
-from crmhouse.settings import Settings, SourceConfig
-from crmhouse.warehouse import Warehouse
-from ingestion.sync import sync_source
-import json
-parameters, folder = json.loads(sys.argv[1]), sys.argv[2]
-source = SourceConfig(name="shopify", kind="shopify_export", options={"path": folder})
-print("ready", flush=True)
-sync_source(Warehouse(parameters, True), Settings(batch_rows=200), source, run_id=uuid.uuid4())
-"""
-
-
-def test_a_sync_killed_at_any_moment_leaves_whole_slices_and_the_next_one_converges(
-    warehouse: Warehouse, tmp_path: Path
-) -> None:
-    for batch in range(1, 7):
-        lines = (ORDER.format(key, batch, key) for key in range(batch * 100, batch * 100 + 4000))
-        write(tmp_path, f"batch_{batch}/shopify/orders.jsonl", "".join(lines))
-    arguments = [sys.executable, "-c", LOADER, json.dumps(warehouse.parameters), str(tmp_path)]
-    kills = 0
-    for attempt in range(12):
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(0.02 + 0.05 * attempt)
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-        exists = "select to_regclass('raw_shopify.orders') is not null"
-        if not fetch(warehouse, exists)[0][0]:
-            continue
-        consistent = fetch(
-            warehouse,
-            """
-            select
-                coalesce((select sum(rows_inserted) from ops.sync_runs), 0)
-                    = (select count(*) from raw_shopify.orders),
-                (select count(*) from ops.stream_state) = (select count(*) from ops.sync_runs),
-                (select count(*) from ops.sync_runs where rows_extracted <> 4000) = 0
-            """,
-        )
-        assert consistent == [(True, True, True)]
-    assert kills >= 3
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            sync(warehouse, export(tmp_path, "shopify"))
-            break
-        except AlreadyRunningError:
-            time.sleep(0.1)
-    assert fetch(
-        warehouse,
-        "select count(*), sum(total_price), sum(extract(day from updated_at)) "
-        "from raw_shopify.orders",
-    ) == [(4500, sum(range(100, 4600)), 100 * (1 + 2 + 3 + 4 + 5) + 4000 * 6)]
