@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ def _values(values: Sequence[Any], kind: ColumnType, zone: ZoneInfo | None) -> V
 
 
 def _moments(values: Sequence[Any], zone: ZoneInfo | None) -> Values:
-    if any(isinstance(value, str) for value in values):
+    if any(not isinstance(value, datetime) for value in values if value is not None):
         raise TypeError
     if any(value is not None and value.tzinfo for value in values):
         return pa.array(values, pa.timestamp("us", tz="UTC"))
@@ -100,6 +100,8 @@ def _moment(value: object, zone: ZoneInfo | None) -> object:
             value = datetime.fromisoformat(value)
         except ValueError:
             return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
     if isinstance(value, datetime) and value.tzinfo is None and zone:
         value = value.replace(tzinfo=zone)
     return value.isoformat() if isinstance(value, date) else str(value)

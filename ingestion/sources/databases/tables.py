@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ingestion.streams import Column, ColumnType, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
     from zoneinfo import ZoneInfo
 
 DELETED = "_is_deleted"
@@ -89,6 +91,11 @@ class Table:
         keys = {column.name: column.field for column in self.stream.columns}
         fields = {keys[name] for name in self.stream.key}
         return tuple(column for column in self.columns if column.name in fields)
+
+    def zone_of(self, name: str) -> tzinfo:
+        """Return the zone that the column's times are written in; a day has none."""
+        column = self.column(name)
+        return UTC if column.has_zone or column.kind is ColumnType.DATE else self.zone
 
     @cached_property
     def zoned(self) -> frozenset[str]:
