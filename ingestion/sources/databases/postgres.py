@@ -5,7 +5,7 @@ What a raw column could not hold is left out by the source itself, and kept for 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -58,8 +58,11 @@ def copy_of(
         fields = expressions.converted(table, {want.field: want.type for want in wanted})
         rows = sa.select(*fields).select_from(table.clause).where(where, sa.not_(is_unfit))
         statement = f"copy ({_with_meta(rows, version, deletion)}) to stdout (format binary)"
-        with database.faults(), source.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            yield _chunks(copy)
+        with ExitStack() as opened:
+            with database.faults():
+                cursor = opened.enter_context(source.cursor())
+                copy = opened.enter_context(cursor.copy(statement.encode()))
+            yield _chunks(database, copy)  # what the warehouse raises meanwhile is its own
 
     def rejects(sent: int) -> Iterator[Reject]:
         if sent == count:
@@ -72,16 +75,17 @@ def copy_of(
     return Copy(table.types, send, rejects)
 
 
-def _chunks(copy: psycopg.Copy) -> Iterator[tuple[int, bytes]]:
+def _chunks(database: Database, copy: psycopg.Copy) -> Iterator[tuple[int, bytes]]:
     """Gather rows, which PostgreSQL sends one by one, and count them."""
     waiting: list[bytes] = []
     size = 0
-    for row in copy:
-        waiting.append(bytes(row))
-        size += len(row)
-        if size >= _CHUNK_BYTES:
-            yield len(waiting), b"".join(waiting)
-            waiting, size = [], 0
+    with database.faults():
+        for row in copy:
+            waiting.append(bytes(row))
+            size += len(row)
+            if size >= _CHUNK_BYTES:
+                yield len(waiting), b"".join(waiting)
+                waiting, size = [], 0
     yield len(waiting), b"".join(waiting)
 
 
