@@ -39,7 +39,7 @@ def is_deleted(table: Table) -> sa.ColumnElement[Any]:
     reference = table.clause.c[column.name]
     if column.kind is ColumnType.BOOLEAN:
         return reference
-    if column.kind is ColumnType.BIGINT:
+    if column.kind in {ColumnType.BIGINT, ColumnType.NUMERIC}:
         return reference != 0
     return reference.is_not(None)
 

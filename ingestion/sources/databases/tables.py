@@ -200,6 +200,13 @@ def _require_columns(
         raise ConfigurationError(
             f"{where}: the column {some(missing)} is needed, but there is none, or it is excluded. "
             f"There are: {some(there)}."
+    kinds = {column.name: column.kind for column in columns}
+    if kinds.get(asked.deleted or "") in {ColumnType.TEXT, ColumnType.JSONB}:
+        raise ConfigurationError(
+            f"{where}: the column {asked.deleted} is to say that a row is deleted, but it is text, "
+            f"which may say anything. Declare what it is: columns: {{{asked.deleted}: boolean}}, "
+            "or timestamptz."
+        )
         )
     if asked.cursor and not key:
         raise ConfigurationError(
