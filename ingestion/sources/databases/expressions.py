@@ -52,14 +52,14 @@ def plain(table: Table) -> list[sa.ColumnElement[Any]]:
     return columns
 
 
-def converted(table: Table, wanted: Mapping[str, ColumnType]) -> list[sa.ColumnElement[Any]]:
+def converted(table: Table, wanted: Mapping[str, ColumnType]) -> list[sa.Label[Any]]:
     """Return the columns of a PostgreSQL with their raw types.
 
     Args:
         table: the source's.
         wanted: the type of each field: its own, or the one that it widens to.
     """
-    columns: list[sa.ColumnElement[Any]] = []
+    columns: list[sa.Label[Any]] = []
     for name, kind in wanted.items():
         if name == DELETED:
             columns.append(is_deleted(table).label(DELETED))

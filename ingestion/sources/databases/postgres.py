@@ -105,7 +105,8 @@ def _rejected(
     table: Table, unfit: Sequence[tuple[str, str, sa.ColumnElement[bool]]]
 ) -> sa.Select[Any]:
     """Select what quarantine keeps of a row: key, reason, detail and the row as JSON."""
-    keys = [expressions.as_text(table.clause.c[column.name]) for column in table.key]
+    types = {column.name: column.kind for column in table.key}
+    keys = [key.element for key in expressions.converted(table, types)]
     return sa.select(
         sa.func.nullif(sa.func.concat_ws("|", *keys), "") if keys else sa.null(),
         sa.case(*((condition, expressions.quoted(reason)) for reason, _, condition in unfit)),

@@ -87,10 +87,9 @@ class Table:
 
     @property
     def key(self) -> tuple[TableColumn, ...]:
-        """Return the columns of the key."""
-        keys = {column.name: column.field for column in self.stream.columns}
-        fields = {keys[name] for name in self.stream.key}
-        return tuple(column for column in self.columns if column.name in fields)
+        """Return the columns of the key, in the order of the key."""
+        fields = {column.name: column.field for column in self.stream.columns}
+        return tuple(self.column(fields[name]) for name in self.stream.key)
 
     def zone_of(self, name: str) -> tzinfo:
         """Return the zone that the column's times are written in; a day has none."""
