@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ingestion.sources.databases.tables import Table, TableColumn
 
 _FIRST, _LAST = "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"
-_WITH_INFINITY = 14
+_WITH_INFINITY, _WITH_INPUT_CHECK = 14, 16
 _CAST = {
     ColumnType.TEXT: "text",
     ColumnType.BIGINT: "bigint",
@@ -152,5 +152,8 @@ def _unfit_value(table: Table, column: TableColumn, server: int) -> sa.ColumnEle
         moment = _as_own_type(table, column)
         return sa.not_(moment.between(quoted(f"{_FIRST}+00"), quoted(f"{_LAST}+00")))
     if isinstance(column.type, sql_types.JSON) and not isinstance(column.type, postgresql.JSONB):
-        return _cast(value, "text").like(quoted(r"%\\u0000%"))
+        text = _cast(value, "text")
+        if server < _WITH_INPUT_CHECK:
+            return text.like(quoted(r"%\\u0000%"))
+        return sa.not_(sa.func.pg_input_is_valid(text, "jsonb"))
     return None

@@ -121,7 +121,7 @@ def _payload(table: Table) -> str:
     columns = ", ".join(
         f"{quote(table.stream.object)}.{quote(column.name)}" for column in table.columns
     )
-    return f"(select row_to_json(part)::text from (select {columns}) as part)"  # noqa: S608  # quoted
+    return f"(select row_to_json(part.*)::text from (select {columns}) as part)"  # noqa: S608  # quoted
 
 
 def _text(query: sa.Select[Any]) -> str:

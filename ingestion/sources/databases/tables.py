@@ -170,7 +170,7 @@ def _table(
 def _column(entry: Any, asked: TableOptions) -> TableColumn:  # noqa: ANN401  # SQLAlchemy's dict
     name, kind = str(entry["name"]), entry["type"]
     declared = asked.columns.get(name)
-    if isinstance(kind, postgresql.DOMAIN):
+    while isinstance(kind, postgresql.DOMAIN):
         kind = kind.data_type
     return TableColumn(
         name,
@@ -199,13 +199,13 @@ def _require_columns(
         raise ConfigurationError(
             f"{where}: the column {some(missing)} is needed, but there is none, or it is excluded. "
             f"There are: {some(there)}."
+        )
     kinds = {column.name: column.kind for column in columns}
     if kinds.get(asked.deleted or "") in {ColumnType.TEXT, ColumnType.JSONB}:
         raise ConfigurationError(
             f"{where}: the column {asked.deleted} is to say that a row is deleted, but it is text, "
             f"which may say anything. Declare what it is: columns: {{{asked.deleted}: boolean}}, "
             "or timestamptz."
-        )
         )
     if asked.cursor and not key:
         raise ConfigurationError(
