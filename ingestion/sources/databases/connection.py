@@ -35,6 +35,8 @@ _SQLITE_STEPS = 100_000
 # Statement timeouts: PostgreSQL, MySQL, MariaDB. Refusals: login, privileges, what does not exist.
 _TIMEOUTS = frozenset({"57014", "3024", "1969"})
 _REFUSALS = ("28", "42", "3D", "1044", "1045", "1049", "1142", "1146", "1054")
+# PostgreSQL's driver gives no code where no connection came about.
+_NO_ENTRY = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted")
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ class Database:
                     "set local timezone = 'UTC'",
                     "set local datestyle = 'ISO'",
                     "set local client_encoding = 'UTF8'",
+                    "set local intervalstyle = 'postgres'",
+                    "set local bytea_output = 'hex'",
+                    "set local extra_float_digits = 1",
+                    "set local standard_conforming_strings = on",
                 ):
                     connection.exec_driver_sql(statement)
             case "mysql" | "mariadb":
@@ -133,7 +139,8 @@ class Database:
                 f"Source {self.name}: a statement took longer than {self.timeout} s and was "
                 "cancelled. Raise statement_timeout_seconds, or read smaller slices."
             )
-        if code.startswith(_REFUSALS) or isinstance(error, sa.exc.NoSuchTableError):
+        is_kept_out = code == "unknown" and any(text in str(cause) for text in _NO_ENTRY)
+        if code.startswith(_REFUSALS) or is_kept_out:
             return SourceRefusedError(
                 f"Source {self.name}: the database at {self.place} refused ({what}). See that "
                 "user and password are right, that the tables and columns exist, and that the "

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import ConfigurationError, CrmhouseError, SourceRefusedError
 from ingestion.slices import Slice
-from ingestion.sources.databases.bounds import Bounds, as_moment, at, back, not_in_future
+from ingestion.sources.databases.bounds import Bounds, at, back, moment, not_in_future
 from ingestion.sources.databases.connection import Database, database
 from ingestion.sources.databases.options import DatabaseOptions
 from ingestion.sources.databases.reader import Extent, Reader
@@ -129,19 +129,24 @@ class DatabaseConnector:
         table = self._table(stream)
         cursor = table.options.cursor
         if cursor is None or table.column(cursor).kind not in _TIMES:
-            raise ConfigurationError(
-                f"Source {self.database.name}, stream {stream.name}: it cannot be read by a window "
-                f"of time, for its cursor is {cursor or 'missing'} and no time of change."
-            )
+            raise self._no_window(stream, cursor)
         with self._reader(stream) as reader:
-            newest = reader.extent().newest
-            low, high = (at(moment, newest, table.zone) for moment in (start, end))
+            newest, zone = reader.extent().newest, table.zone_of(cursor)
+            is_text = table.column(cursor).kind is ColumnType.TEXT
+            if is_text and newest is not None and moment(newest, zone) is None:
+                raise self._no_window(stream, cursor)
+            low, high = (at(when, newest, zone) for when in (start, end))
             part = Bounds(cursor, low, high)
             name = f"{_short(start)} to {_short(end)}"
             yield _slice(
-                reader, name, reader.extent(part), {"landed": True}, part,
-                is_shared=True, window=(start, end),
-            )  # fmt: skip
+                reader, name, reader.extent(part), {"landed": True}, part, window=(start, end)
+            )
+
+    def _no_window(self, stream: Stream, cursor: str | None) -> ConfigurationError:
+        return ConfigurationError(
+            f"Source {self.database.name}, stream {stream.name}: it cannot be read by a window of "
+            f"time, for its cursor is {cursor or 'missing'} and no time of change."
+        )
 
     def _first(self, stream: Stream) -> Generator[Slice]:
         """Yield the first load of a small table, or the plan of the slices of a large one."""
@@ -183,8 +188,9 @@ class DatabaseConnector:
             table = reader.table
             parts = []
             if known is not None:
-                low = back(known, self._lookback(table), table.zone)
                 column = table.column(str(table.options.cursor))
+                zone = table.zone_of(column.name)
+                low = back(known, self._lookback(table), column.kind, zone)
                 parts.append(Bounds(column.name, low=low, or_none=column.is_nullable))
             extent = reader.extent(*parts)
             if not extent.rows and CHANGES in landed:
@@ -220,9 +226,10 @@ class DatabaseConnector:
         return _LOOKBACK_SECONDS if is_time else _LOOKBACK_UNITS
 
     def _mark(self, table: Table, newest: Mark | None) -> Mark | None:
-        if newest is None:
+        cursor = table.options.cursor
+        if newest is None or cursor is None:
             return None
-        return not_in_future(newest, table.zone)
+        return not_in_future(newest, table.column(cursor).kind, table.zone_of(cursor))
 
     def _table(self, stream: Stream) -> Table:
         table = self._tables[stream.name]
@@ -246,7 +253,10 @@ def _slice(
 ) -> Slice:
     """Make the slice of the rows within all these bounds."""
     table = reader.table
-    newest = as_moment(extent.newest, table.zone) if table.stream.version else None
+    cursor = table.options.cursor
+    newest = (
+        moment(extent.newest, table.zone_of(cursor)) if table.stream.version and cursor else None
+    )
     return Slice(
         name,
         lambda: reader.batches(*parts),
@@ -258,8 +268,8 @@ def _slice(
     )
 
 
-def _short(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _short(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> DatabaseConnector:

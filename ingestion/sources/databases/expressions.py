@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ingestion.sources.databases.tables import Table, TableColumn
 
 _FIRST, _LAST = "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"
-_WITH_INFINITY = 14
+_WITH_INFINITY, _WITH_INPUT_CHECK = 14, 16
 _CAST = {
     ColumnType.TEXT: "text",
     ColumnType.BIGINT: "bigint",
@@ -45,7 +45,7 @@ def is_deleted(table: Table) -> sa.ColumnElement[Any]:
     reference = table.clause.c[column.name]
     if column.kind is ColumnType.BOOLEAN:
         return reference
-    if column.kind is ColumnType.BIGINT:
+    if column.kind in {ColumnType.BIGINT, ColumnType.NUMERIC}:
         return reference != 0
     return reference.is_not(None)
 
@@ -58,14 +58,14 @@ def plain(table: Table) -> list[sa.ColumnElement[Any]]:
     return columns
 
 
-def converted(table: Table, wanted: Mapping[str, ColumnType]) -> list[sa.ColumnElement[Any]]:
+def converted(table: Table, wanted: Mapping[str, ColumnType]) -> list[sa.Label[Any]]:
     """Return the columns of a PostgreSQL with their raw types.
 
     Args:
         table: the source's.
         wanted: the type of each field: its own, or the one that it widens to.
     """
-    columns: list[sa.ColumnElement[Any]] = []
+    columns: list[sa.Label[Any]] = []
     for name, kind in wanted.items():
         if name == DELETED:
             columns.append(is_deleted(table).label(DELETED))
@@ -159,5 +159,8 @@ def _unfit_value(table: Table, column: TableColumn, server: int) -> sa.ColumnEle
         moment = _as_own_type(table, column)
         return sa.or_(moment < quoted(f"{_FIRST}+00"), moment > quoted(f"{_LAST}+00"))
     if isinstance(column.type, sql_types.JSON) and not isinstance(column.type, postgresql.JSONB):
-        return _cast(value, "text").like(quoted(r"%\\u0000%"))
+        text = _cast(value, "text")
+        if server < _WITH_INPUT_CHECK:
+            return text.like(quoted(r"%\\u0000%"))
+        return sa.not_(sa.func.pg_input_is_valid(text, "jsonb"))
     return None

@@ -5,7 +5,7 @@ What a raw column could not hold is left out by the source itself, and kept for 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -62,8 +62,13 @@ def copy_of(
         fields = expressions.converted(table, wanted)
         rows = sa.select(*fields).select_from(table.clause).where(where, sa.not_(is_unfit))
         statement = f"copy ({_with_meta(rows, meta)}) to stdout (format binary)"
-        with database.faults(), source.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            yield _chunks(copy, source.pgconn)
+        with ExitStack() as opened:
+            with database.faults():
+                cursor = opened.enter_context(source.cursor())
+                copy = opened.enter_context(cursor.copy(statement.encode()))
+            yield _chunks(
+                database, copy, source.pgconn
+            )  # what the warehouse raises meanwhile is its own
 
     def rejects(sent: int) -> Iterator[Reject]:
         if sent == count:
@@ -76,28 +81,35 @@ def copy_of(
     return Copy(table.types, send, rejects)
 
 
-def _chunks(copy: psycopg.Copy, server: PGconn) -> Iterator[tuple[int, bytes]]:
-    """Gather rows, which PostgreSQL sends one by one, and count them.
+def _chunks(database: Database, copy: psycopg.Copy, server: PGconn) -> Iterator[tuple[int, bytes]]:
+    """Yield the rows that PostgreSQL sends, and count them."""
+    more = True
+    while more:
+        with database.faults():
+            rows, more = _gather(copy, server)
+        yield len(rows), b"".join(rows)
+
+
+def _gather(copy: psycopg.Copy, server: PGconn) -> tuple[list[bytes], bool]:
+    """Gather rows, which PostgreSQL sends one by one; say whether more may follow.
 
     What has arrived already is taken from libpq at once: psycopg waits for each row anew, which
     takes longer than the row itself.
     """
-    waiting: list[bytes] = []
-    size, more = 0, True
-    while more:
+    rows: list[bytes] = []
+    size = 0
+    while size < _CHUNK_BYTES:
         length, row = server.get_copy_data(1)
-        if length == 0:  # nothing is here yet
-            row = memoryview(copy.read())
-            more = len(row) > 0
-        elif length < 0:
+        if length < 0:
             _require_success(server)
-            more = False
-        if more:
-            waiting.append(bytes(row))
-            size += len(row)
-        if size >= _CHUNK_BYTES or not more:
-            yield len(waiting), b"".join(waiting)
-            waiting, size = [], 0
+            return rows, False
+        # Where nothing has arrived yet, psycopg waits for it; what it reads last is empty.
+        data = bytes(row) if length else bytes(copy.read())
+        if not data:
+            return rows, False
+        rows.append(data)
+        size += len(data)
+    return rows, True
 
 
 def _require_success(server: PGconn) -> None:
@@ -128,7 +140,8 @@ def _rejected(
     table: Table, unfit: Sequence[tuple[str, str, sa.ColumnElement[bool]]]
 ) -> sa.Select[Any]:
     """Select what quarantine keeps of a row: key, reason, detail and the row as JSON."""
-    keys = [expressions.as_text(table.clause.c[column.name]) for column in table.key]
+    types = {column.name: column.kind for column in table.key}
+    keys = [key.element for key in expressions.converted(table, types)]
     return sa.select(
         sa.func.nullif(sa.func.concat_ws("|", *keys), "") if keys else sa.null(),
         sa.case(*((condition, expressions.quoted(reason)) for reason, _, condition in unfit)),
@@ -143,7 +156,7 @@ def _payload(table: Table) -> str:
     columns = ", ".join(
         f"{quote(table.stream.object)}.{quote(column.name)}" for column in table.columns
     )
-    return f"(select row_to_json(part)::text from (select {columns}) as part)"  # noqa: S608  # quoted
+    return f"(select row_to_json(part.*)::text from (select {columns}) as part)"  # noqa: S608  # quoted
 
 
 def _text(query: sa.Select[Any]) -> str:

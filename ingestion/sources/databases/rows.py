@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,8 @@ def _batch(table: Table, rows: Sequence[Sequence[Any]], types: Mapping[str, Colu
 def _readable(value: object) -> object:
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
-    return _text(value) if isinstance(value, bytes | bytearray | memoryview) else value
+    is_plain = not isinstance(value, bytes | bytearray | memoryview | timedelta)
+    return value if is_plain else _text(value)
 
 
 def _values(values: Sequence[Any], kind: ColumnType, zone: ZoneInfo | None) -> Values:
@@ -83,7 +84,7 @@ def _values(values: Sequence[Any], kind: ColumnType, zone: ZoneInfo | None) -> V
 
 
 def _moments(values: Sequence[Any], zone: ZoneInfo | None) -> Values:
-    if any(isinstance(value, str) for value in values):
+    if any(not isinstance(value, datetime) for value in values if value is not None):
         raise TypeError
     if any(value is not None and value.tzinfo for value in values):
         return pa.array(values, pa.timestamp("us", tz="UTC"))
@@ -100,6 +101,8 @@ def _moment(value: object, zone: ZoneInfo | None) -> object:
             value = datetime.fromisoformat(value)
         except ValueError:
             return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
     if isinstance(value, datetime) and value.tzinfo is None and zone:
         value = value.replace(tzinfo=zone)
     return value.isoformat() if isinstance(value, date) else str(value)
@@ -135,7 +138,16 @@ def _text(value: object, zone: ZoneInfo | None = None) -> str:  # noqa: ARG001
     """Write a value as text; bytes as PostgreSQL writes them."""
     if isinstance(value, bytes | bytearray | memoryview):
         return "\\x" + bytes(value).hex()
-    return str(value)
+    return _clock(value) if isinstance(value, timedelta) else str(value)
+
+
+def _clock(span: timedelta) -> str:
+    """Write MySQL's TIME as MySQL does: up to 838 hours, before or after midnight."""
+    minutes, seconds = divmod(abs(span), timedelta(minutes=1))
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{seconds.microseconds:06d}" if seconds.microseconds else ""
+    sign = "-" if span < timedelta() else ""
+    return f"{sign}{hours:02d}:{minutes:02d}:{seconds.seconds:02d}{fraction}"
 
 
 _WHOLE: Mapping[ColumnType, Callable[[Sequence[Any], ZoneInfo | None], Values]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ingestion.streams import Column, ColumnType, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
     from zoneinfo import ZoneInfo
 
 DELETED = "_is_deleted"
@@ -85,10 +87,14 @@ class Table:
 
     @property
     def key(self) -> tuple[TableColumn, ...]:
-        """Return the columns of the key."""
-        keys = {column.name: column.field for column in self.stream.columns}
-        fields = {keys[name] for name in self.stream.key}
-        return tuple(column for column in self.columns if column.name in fields)
+        """Return the columns of the key, in the order of the key."""
+        fields = {column.name: column.field for column in self.stream.columns}
+        return tuple(self.column(fields[name]) for name in self.stream.key)
+
+    def zone_of(self, name: str) -> tzinfo:
+        """Return the zone that the column's times are written in; a day has none."""
+        column = self.column(name)
+        return UTC if column.has_zone or column.kind is ColumnType.DATE else self.zone
 
     @cached_property
     def zoned(self) -> frozenset[str]:
@@ -182,7 +188,7 @@ def _table(
 def _column(entry: Any, asked: TableOptions) -> TableColumn:  # noqa: ANN401  # SQLAlchemy's dict
     name, kind = str(entry["name"]), entry["type"]
     declared = asked.columns.get(name)
-    if isinstance(kind, postgresql.DOMAIN):
+    while isinstance(kind, postgresql.DOMAIN):
         kind = kind.data_type
     return TableColumn(
         name,
@@ -211,6 +217,13 @@ def _require_columns(
         raise ConfigurationError(
             f"{where}: the column {some(missing)} is needed, but there is none, or it is excluded. "
             f"There are: {some(there)}."
+        )
+    kinds = {column.name: column.kind for column in columns}
+    if kinds.get(asked.deleted or "") in {ColumnType.TEXT, ColumnType.JSONB}:
+        raise ConfigurationError(
+            f"{where}: the column {asked.deleted} is to say that a row is deleted, but it is text, "
+            f"which may say anything. Declare what it is: columns: {{{asked.deleted}: boolean}}, "
+            "or timestamptz."
         )
     if asked.cursor and not key:
         raise ConfigurationError(

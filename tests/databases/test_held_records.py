@@ -1,0 +1,41 @@
+"""Records that are held back: their rows are not taken for deleted, whatever their key is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Source
+
+
+@pytest.mark.parametrize(
+    ("columns", "key"),
+    [
+        ("a integer, b integer, primary key (b, a)", "1, 2"),
+        ("a integer, b timestamp primary key", "1, '2026-01-01 10:00:00.5'"),
+        ("a integer, b timestamptz primary key", "1, '2026-01-01 10:00:00+09'"),
+        ("a integer, b date primary key", "1, '2026-01-01'"),
+        ("a integer, b double precision primary key", "1, 1e20"),
+        ("a integer, b numeric primary key", "1, 1.10"),
+        ("a integer, b char(5) primary key", "1, 'x'"),
+        ("a integer, b uuid primary key", "1, 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"),
+        ("a integer, b bytea primary key", r"1, '\x00ff'"),
+        ("a integer, b boolean primary key", "1, true"),
+    ],
+)  # fmt: skip
+def test_a_row_whose_record_is_held_back_stays(postgres: Source, columns: str, key: str) -> None:
+    postgres.execute(
+        f"create table things (amount numeric, {columns})",
+        f"insert into things values (1, {key})",
+    )
+    options = {"timezone": "Europe/Vienna"}
+    postgres.sync(**options)
+    postgres.execute("update things set amount = 'NaN'")
+    (run,) = postgres.sync(**options).values()
+    assert (run.quarantined, run.missing) == (1, 0)
+    assert postgres.raw("a, amount", where="_deleted_at is null") == [(1, 1)]
+    postgres.execute("update things set amount = 2")
+    postgres.sync(**options)
+    assert postgres.raw("amount") == [(2,)]
