@@ -97,7 +97,7 @@ def sync_source(
     *,
     run_id: UUID,
     streams: Collection[str] | None = None,
-    asked: Asked = Asked(),  # it is frozen
+    asked: Asked | None = None,
     rules: Rules = no_rules,
     listener: Listener | None = None,
     patience: float = 0,
