@@ -11,8 +11,9 @@ from ingestion.naming import names
 from ingestion.streams import WIDENS_TO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from uuid import UUID
 
     from ingestion.batches import Reject
     from ingestion.raw_tables import RawTable
@@ -22,23 +23,23 @@ if TYPE_CHECKING:
 _NARROWER = {wide: narrow for narrow, wide in WIDENS_TO.items()}
 
 
-class Wanted(NamedTuple):
-    """A column to be sent.
+class Meta(NamedTuple):
+    """The meta columns that are sent after the wanted ones, for rows that go straight into raw.
 
     Attributes:
-        field: the source's name.
-        type: the type it is to be sent as.
+        version: field of the version.
+        deletion: where deletions are told: the field of the flag, and that of the time if known.
+        run_id: the run.
     """
 
-    field: str
-    type: ColumnType
+    version: str
+    deletion: tuple[str, ...]
+    run_id: UUID
 
-
-class Deletion(NamedTuple):
-    """How the source tells a deletion: the fields of the flag, and of its time if there is one."""
-
-    flag: str
-    time: tuple[str, ...]
+    @property
+    def columns(self) -> list[str]:
+        """Return the names of the columns, in the order in which they are sent."""
+        return ["_source_updated_at", "_run_id", *(["_deleted_at"] if self.deletion else [])]
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,14 @@ class Copy:
 
     Attributes:
         types: the type of each field, in the order of the source's columns.
-        send: opens the rows that can be landed, as chunks of one binary COPY and the number of
-            rows in each: the wanted columns, then the version again if its field is given, then the
-            time of deletion if that is told.
+        send: opens the rows that can be landed, as chunks of one binary COPY with the number of
+            rows in each; given the type of each field that is wanted, and the meta columns if any.
         rejects: the rows that cannot, given the number of those that could.
     """
 
     types: Mapping[str, ColumnType]
     send: Callable[
-        [Sequence[Wanted], str | None, Deletion | None],
-        AbstractContextManager[Iterator[tuple[int, bytes]]],
+        [Mapping[str, ColumnType], Meta | None], AbstractContextManager[Iterator[tuple[int, bytes]]]
     ]
     rejects: Callable[[int], Iterable[Reject]]
 
@@ -80,35 +79,30 @@ def _suits(table: RawTable, source_field: str, kind: ColumnType) -> bool:
     )
 
 
-def copy_into(staging: Staging, copy: Copy, on_records: Callable[[int], object]) -> None:
+def copy_into(
+    staging: Staging, copy: Copy, on_records: Callable[[int], object], run_id: UUID | None
+) -> None:
     """Let the source's rows flow into the staging's target, without a look at them.
 
     Args:
         staging: where to.
         copy: the source's rows.
         on_records: is told now and then how many have arrived.
+        run_id: the run, where that is the raw table itself, which has the meta columns too.
 
     Raises:
         SourceRefusedError: the key or the version is not among the fields.
     """
-    table, stream = staging.table, staging.table.stream
+    table = staging.table
     columns = {name: table.want(name, kind) for name, kind in copy.types.items()}
     staging.begin_copy(list(copy.types))
-    wanted = [Wanted(name, column.type) for name, column in columns.items()]
-    targets = [column.name for column in columns.values()]
-    version = deletion = None
-    if staging.has_meta:
-        fields = {column.name: name for name, column in columns.items()}
-        version = fields[str(stream.version)]
-        targets.append("_source_updated_at")
-        if stream.deleted in fields:
-            time = (fields[stream.deleted_at],) if stream.deleted_at in fields else ()
-            deletion = Deletion(fields[stream.deleted], time)
-            targets.append("_deleted_at")
+    wanted = {name: column.type for name, column in columns.items()}
+    meta = _meta(run_id, table) if run_id else None
+    targets = [*(column.name for column in columns.values()), *(meta.columns if meta else ())]
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
         staging.target, names(targets)
     )
-    with copy.send(wanted, version, deletion) as chunks, staging.connection.cursor() as cursor:
+    with copy.send(wanted, meta) as chunks, staging.connection.cursor() as cursor:
         arrived = 0
         with cursor.copy(statement) as arriving:
             for rows, chunk in chunks:
@@ -117,3 +111,9 @@ def copy_into(staging: Staging, copy: Copy, on_records: Callable[[int], object])
                 on_records(arrived)
         landed = cursor.rowcount
     staging.end_copy(landed, list(copy.rejects(landed)))
+
+
+def _meta(run_id: UUID, table: RawTable) -> Meta:
+    stream, fields = table.stream, {c.name: name for name, c in table.columns.items()}
+    deletion = [fields[name] for name in (stream.deleted, stream.deleted_at) if name in fields]
+    return Meta(fields[str(stream.version)], tuple(deletion), run_id)

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import RunFailedError
-from ingestion.landing import Slice
+from ingestion.slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping

@@ -11,84 +11,39 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
 from crmhouse.errors import RunFailedError, TooManyBadRecordsError
 from ingestion.catalogue import refresh_statistics
 from ingestion.copies import copy_into, takes
+from ingestion.direct import Direct
 from ingestion.merge import Merged, is_empty, merge, tombstones, try_to_share, watermark
 from ingestion.raw_tables import evolve, note_vanished, prepare
+from ingestion.rejected import REJECTED, reasons
 from ingestion.runs import SliceRun, forget, quarantine, save_checkpoint, supersede
 from ingestion.snapshots import replace_rows, sweep
-from ingestion.staging import REJECTED, STAGED, Direct, Staging
+from ingestion.staging import STAGED, Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from psycopg import Connection
 
     from crmhouse.rules import RowRule
     from crmhouse.warehouse import Warehouse
-    from ingestion.batches import Batch
-    from ingestion.copies import Copy
+    from ingestion.slices import Slice
     from ingestion.streams import Contract, Stream
 
 logger = logging.getLogger(__name__)
 
 _A_HANDFUL = 10
+_TEMP_BUFFERS = "64MB"  # what staging may take of the server's memory before it goes to its disk
 _MERGE_DECIDES = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A part of a stream that is landed at once.
-
-    Attributes:
-        name: identifies the slice within its stream; stays the same when it is read again.
-        read: reads the records, batch by batch.
-        checkpoint: what to remember once the slice has landed; asked for after reading.
-        reported: how many records the source said it would deliver; None when it cannot tell.
-        overtakes: slices that must be read again after this one, because they have the last word;
-            their checkpoints are emptied in the transaction that lands this one.
-        holds: `changes`: records that are new or changed. `all`: every record of the stream.
-            `keys`: the key of every record. With the last two, rows that are missing were deleted.
-        copy: the same records the fast way, where the source is a PostgreSQL.
-        is_first: whether raw has none of the records yet, so that they need no merge.
-        is_shared: whether other processes may land the stream's other slices meanwhile.
-        newest: the newest time of the watermark, where the source tells it.
-        window: what of the source's time was asked for; for the record of the run.
-        also: the checkpoints of other slices whose records this one has; asked for after reading.
-        held: where the records come from `ops.quarantine`: decides there what becomes of them.
-    """
-
-    name: str
-    read: Callable[[], Iterator[Batch]]
-    checkpoint: Callable[[], Mapping[str, Any]]
-    reported: int | None = None
-    overtakes: Collection[str] = ()
-    holds: Literal["changes", "all", "keys"] = "changes"
-    copy: Copy | None = None
-    is_first: bool = False
-    is_shared: bool = False
-    newest: datetime | None = None
-    window: tuple[datetime | None, datetime | None] = (None, None)
-    also: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
-    held: Held | None = None
-
-
-class Held(Protocol):
-    """What a slice of held records does beside landing, in the transaction that lands it."""
-
-    def withdraw(self, staging: Staging) -> None:
-        """Take back the staged records that raw has something newer for."""
-
-    def settle(self, staging: Staging, run: SliceRun) -> SliceRun:
-        """Resolve the records, once they are merged, and return the run as it is to be recorded."""
 
 
 def land_slice(
@@ -136,6 +91,7 @@ def land_slice(
     if part.holds == "keys":
         stream, limits = replace(stream, version_optional=True), limits._replace(rules=())
     with warehouse.connect(autocommit=True) as connection:
+        connection.execute("select set_config('temp_buffers', %s, false)", [_TEMP_BUFFERS])
         landed = None
         if stream.version and part.holds != "keys" and not part.held:
             with suppress(*_MERGE_DECIDES):
@@ -186,7 +142,7 @@ def _land_without_merge(
         if not (is_empty(connection, table) or (part.is_first and part.holds == "changes")):
             return None
         with Direct(connection, table, run.place, run_id=run.run_id) as staging:
-            _stage(staging, part, limits.on_records)
+            _stage(staging, part, limits.on_records, run.run_id)
             checkpoint = part.checkpoint()
             staging.divert(limits.rules)
         _refuse_bad_slice(staging, part, limits.max_quarantine_share)
@@ -223,9 +179,14 @@ def _land_by_merge(
         return _finish(staging, run, part, checkpoint, merged)
 
 
-def _stage(staging: Staging, part: Slice, on_records: Callable[[int], object]) -> None:
+def _stage(
+    staging: Staging,
+    part: Slice,
+    on_records: Callable[[int], object],
+    run_id: UUID | None = None,
+) -> None:
     if part.copy and takes(staging.table, part.copy):
-        copy_into(staging, part.copy, on_records)
+        copy_into(staging, part.copy, on_records, run_id)
     else:
         for batch in part.read():
             staging.add(batch)
@@ -264,7 +225,7 @@ def _finish(
         run = part.held.settle(staging, run)
     else:
         quarantine(connection, run, REJECTED)
-    held = staging.reasons() if run.quarantined else ""
+    held = reasons(connection) if run.quarantined else ""
     newest = staging.newest or part.newest
     if staging.diverted:  # what was seen on the way is then not what has landed
         newest = watermark(connection, table, staging.target)
@@ -292,7 +253,8 @@ def _refuse_bad_slice(staging: Staging, part: Slice, max_quarantine_share: float
     counts = bad >= _A_HANDFUL or bad == all_of_them or max_quarantine_share == 0
     if counts and bad > max_quarantine_share * all_of_them:
         raise TooManyBadRecordsError(
-            f"{staging.place}: {bad} of {all_of_them} records are bad ({staging.reasons()}), more "
-            f"than the allowed share of {max_quarantine_share:g}. Nothing was landed. Repair the "
+            f"{staging.place}: {bad} of {all_of_them} records are bad "
+            f"({reasons(staging.connection)}), more than the allowed share of "
+            f"{max_quarantine_share:g}. Nothing was landed. Repair the "
             "source, or raise max_quarantine_share to let the good records in."
         )

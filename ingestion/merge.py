@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
@@ -10,16 +10,28 @@ from psycopg import sql
 
 from ingestion.naming import names
 from ingestion.streams import ColumnType
+from ingestion.versions import (
+    Columns,
+    assignments,
+    latest_first,
+    meta_of,
+    new_hash,
+    newer,
+    same_key,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterator
     from datetime import datetime
     from uuid import UUID
 
     from psycopg import Connection
 
     from ingestion.raw_tables import RawTable
-    from ingestion.streams import Stream
+
+
+_FEW = 0.15
+_JOINS = ("enable_hashjoin", "enable_mergejoin")
 
 
 class Merged(NamedTuple):
@@ -34,33 +46,6 @@ class Merged(NamedTuple):
     updated: int
     deleted: int
     missing: int = 0
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What a merge reads and writes.
-
-    Attributes:
-        stream: the declaration.
-        everything: names of the table's columns, without the meta columns.
-        payload: those of them that the slice has.
-        as_is: whether the staged rows are what the source has now, whatever their version.
-    """
-
-    stream: Stream
-    everything: tuple[str, ...]
-    payload: tuple[str, ...]
-    as_is: bool = False
-
-    @property
-    def tells_deletions(self) -> bool:
-        """Say whether `_deleted_at` is known: without the flag a tombstone stays one."""
-        return self.stream.deleted is None or self.stream.deleted in self.payload
-
-    @property
-    def meta(self) -> tuple[str, ...]:
-        """Return the meta columns that the staged rows say something of."""
-        return ("_source_updated_at", *(["_deleted_at"] if self.tells_deletions else []))
 
 
 def merge(
@@ -95,7 +80,7 @@ def merge(
     lock(connection, table)
     everything = tuple(column.name for column in table.columns.values())
     payload = tuple(name for name in everything if name in present)
-    columns = _Columns(table.stream, everything, payload, as_is)
+    columns = Columns(table.stream, everything, payload, as_is)
     _keep_latest(connection, columns, staged)
     incoming = sql.SQL("(select staged.*, staged.ctid as _arrival, {} from {} as staged)").format(
         meta_of(table.stream), staged
@@ -137,7 +122,7 @@ def tombstones(connection: Connection, table: RawTable) -> int:
     return row[0] if row else 0
 
 
-def _keep_latest(connection: Connection, columns: _Columns, staged: sql.Identifier) -> None:
+def _keep_latest(connection: Connection, columns: Columns, staged: sql.Identifier) -> None:
     """Leave one staged row per key; the index that proves it also serves the joins that follow."""
     key = names(columns.stream.key)
     index = sql.SQL("create unique index on {} ({})").format(staged, key)
@@ -162,66 +147,100 @@ def _keep_latest(connection: Connection, columns: _Columns, staged: sql.Identifi
                 staged=staged,
                 key=key,
                 meta=meta_of(columns.stream),
-                latest_first=_latest_first(columns),
+                latest_first=latest_first(columns),
             )
         )
         connection.execute(index)
 
 
 def _find_changes(
-    connection: Connection, table: RawTable, columns: _Columns, incoming: sql.Composed
+    connection: Connection, table: RawTable, columns: Columns, incoming: sql.Composed
 ) -> None:
     """Note where each staged row is that changes something, and where the row that it replaces is.
 
     The one comparison with the whole table. Nobody moves rows while the table's lock is held.
     """
-    connection.execute(
-        sql.SQL(
-            """
-            create temporary table changes on commit drop as
-            select incoming._arrival, current.ctid as _current
-            from {incoming} as incoming
-            left join {raw} as current on {same_key}
-            where current.ctid is null or ({newer})
-            """
-        ).format(
-            incoming=incoming,
-            raw=table.identifier,
-            same_key=same_key(table.stream.key),
-            newer=_newer(columns),
-        )
+    statement = sql.SQL(
+        """
+        create temporary table changes on commit drop as
+        select incoming._arrival, current.ctid as _current
+        from {incoming} as incoming
+        left join {raw} as current on {same_key}
+        where current.ctid is null or ({newer})
+        order by _current
+        """
+    ).format(
+        incoming=incoming,
+        raw=table.identifier,
+        same_key=same_key(table.stream.key),
+        newer=newer(columns),
     )
+    if _are_few(connection, table):
+        with _row_by_row(connection):
+            connection.execute(statement)
+    else:
+        connection.execute(statement)
+
+
+def _are_few(connection: Connection, table: RawTable) -> bool:
+    """Say whether the staged rows are so few that looking each up takes less than a join.
+
+    How many there are, PostgreSQL has counted when it made the index.
+    """
+    row = connection.execute(
+        """
+        select staged.reltuples < %s * raw.reltuples
+        from pg_class as staged, pg_class as raw
+        where staged.oid = to_regclass('pg_temp.staged') and raw.oid = to_regclass(%s)
+        """,
+        [_FEW, table.identifier.as_string(connection)],
+    ).fetchone()
+    return row == (True,)
+
+
+@contextmanager
+def _row_by_row(connection: Connection) -> Iterator[None]:
+    """Let PostgreSQL fetch the rows of a join one by one, by their key or their place.
+
+    It takes that for dearer than it is: it reckons with a disk, and that nothing is in memory.
+    """
+    for setting in _JOINS:
+        connection.execute(f"set local {setting} = off")
+    yield
+    for setting in _JOINS:
+        connection.execute(f"set local {setting} to default")
 
 
 def _update(
     connection: Connection,
     table: RawTable,
-    columns: _Columns,
+    columns: Columns,
     incoming: sql.Composed,
     run_id: UUID,
 ) -> tuple[int, int]:
     """Bring the rows up to date that have a newer version; return their count and tombstones."""
-    return _counts(
-        connection,
-        sql.SQL(
-            """
-            update {raw} as current set {assignments}
-            from pg_temp.changes inner join {incoming} as incoming using (_arrival)
-            where current.ctid = changes._current
-            returning current._deleted_at is not null as is_deleted
-            """
-        ).format(
-            raw=table.identifier,
-            assignments=_assignments(columns, run_id),
-            incoming=incoming,
-        ),
-    )
+    with _row_by_row(connection):
+        return _counts(
+            connection,
+            sql.SQL(
+                """
+                update {raw} as current set {assignments}
+                from pg_temp.changes inner join {incoming} as incoming using (_arrival)
+                where current.ctid = changes._current
+                returning current._deleted_at is not null as is_deleted
+                """
+            ).format(
+                raw=table.identifier,
+                assignments=assignments(columns, run_id),
+                incoming=incoming,
+            ),
+        )
 
 
 def _insert(
     connection: Connection,
     table: RawTable,
-    columns: _Columns,
+    columns: Columns,
     incoming: sql.Composed,
     run_id: UUID,
 ) -> tuple[int, int]:
@@ -243,7 +262,7 @@ def _insert(
             written=names((*arriving, "_loaded_at", "_run_id", *(["_row_hash"] * has_hash))),
             arriving=names(arriving, of="incoming"),
             run_id=sql.Literal(run_id),
-            hash=sql.SQL(", " if has_hash else "") + _new_hash(columns),
+            hash=sql.SQL(", " if has_hash else "") + new_hash(columns),
             incoming=incoming,
         ),
     )
@@ -257,87 +276,6 @@ def _counts(connection: Connection, writing: sql.Composed) -> tuple[int, int]:
         ).format(writing)
     ).fetchone()
     return row or (0, 0)
-
-
-def meta_of(stream: Stream) -> sql.Composed:
-    """Compute the meta columns of a staged row."""
-    version = sql.Identifier("staged", stream.version) if stream.version else sql.NULL
-    source_time = sql.SQL("{}::timestamptz as _source_updated_at").format(version)
-    if not stream.deleted:
-        return source_time + sql.SQL(", null::timestamptz as _deleted_at")
-    time = sql.Identifier("staged", stream.deleted_at) if stream.deleted_at else sql.NULL
-    return source_time + sql.SQL(
-        ", case when {} then coalesce({}, {}, now()) end as _deleted_at"
-    ).format(sql.Identifier("staged", stream.deleted), time, version)
-
-
-def _latest_first(columns: _Columns) -> sql.SQL:
-    if not columns.stream.version:
-        return sql.SQL("_arrival desc")
-    if columns.stream.deleted and columns.tells_deletions:
-        return sql.SQL("_source_updated_at desc nulls last, _deleted_at is null, _arrival desc")
-    return sql.SQL("_source_updated_at desc nulls last, _arrival desc")
-
-
-def _new_hash(columns: _Columns) -> sql.Composed:
-    """Return the digest of a new row, in all its columns."""
-    if columns.stream.version:
-        return sql.Composed([])
-    return digest(sql.Identifier("incoming", name) for name in columns.everything)
-
-
-def _assignments(columns: _Columns, run_id: UUID) -> sql.Composed:
-    parts: list[sql.Composable] = [
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Identifier("incoming", name))
-        for name in (*columns.payload, *columns.meta)
-        if name not in columns.stream.key
-    ]
-    parts.append(sql.SQL("_loaded_at = now(), _run_id = {}").format(sql.Literal(run_id)))
-    if not columns.stream.version:
-        # The digest is that of the row as it will be, what stays of it included.
-        after = (
-            sql.Identifier("incoming" if name in columns.payload else "current", name)
-            for name in columns.everything
-        )
-        parts.append(sql.SQL("_row_hash = ") + digest(after))
-    return sql.SQL(", ").join(parts)
-
-
-def digest(values: Iterable[sql.Identifier]) -> sql.Composed:
-    """Return the digest of a row without versions."""
-    return sql.SQL("hashtextextended(row({})::text, 0)").format(sql.SQL(", ").join(values))
-
-
-def same_key(key: Sequence[str]) -> sql.Composed:
-    """Say when `current` and `incoming` are one record."""
-    return sql.SQL(" and ").join(
-        sql.SQL("current.{0} = incoming.{0}").format(sql.Identifier(name)) for name in key
-    )
-
-
-def _newer(columns: _Columns) -> sql.Composed:
-    """Say when the incoming row replaces the current one."""
-    differs = sql.SQL("row({}) is distinct from row({})").format(
-        names(columns.payload, of="incoming"), names(columns.payload, of="current")
-    )
-    if columns.as_is or not columns.stream.version:
-        # What was found missing once and is there again, is there.
-        returns = "(current._deleted_at is null) <> (incoming._deleted_at is null)"
-        return differs + sql.SQL(f" or {returns}" if columns.tells_deletions else "")
-    undeletes = sql.SQL("false")
-    if columns.tells_deletions:
-        undeletes = sql.SQL("current._deleted_at is not null and incoming._deleted_at is null")
-    return sql.SQL(
-        """
-        coalesce(incoming._source_updated_at, '-infinity')
-        > coalesce(current._source_updated_at, '-infinity')
-        or (
-            incoming._source_updated_at is not distinct from current._source_updated_at
-            and {differs}
-            and not ({undeletes})
-        )
-        """
-    ).format(differs=differs, undeletes=undeletes)
 
 
 def watermark(connection: Connection, table: RawTable, staged: sql.Identifier) -> datetime | None:

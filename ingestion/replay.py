@@ -17,11 +17,12 @@ from psycopg import sql
 
 from crmhouse.errors import ConfigurationError, CrmhouseError
 from ingestion.faults import FAULTS, of_ours
-from ingestion.landing import Slice, land_slice
+from ingestion.landing import land_slice
 from ingestion.leftovers import Leftovers
 from ingestion.locks import hold_sources
 from ingestion.quarantine import SELECTED, counts, require_ids
 from ingestion.runs import REPLAY, SliceRun
+from ingestion.slices import Slice
 from ingestion.sources import connector
 from ingestion.sync import no_rules, record_failure
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ingestion.merge import same_key
 from ingestion.naming import key_text
-from ingestion.staging import REJECTED, STAGED
+from ingestion.rejected import REJECTED
+from ingestion.staging import STAGED
+from ingestion.versions import same_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

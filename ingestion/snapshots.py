@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from crmhouse.errors import RunFailedError
-from ingestion.merge import Merged, digest, lock, merge, same_key
+from ingestion.merge import Merged, lock, merge
 from ingestion.naming import key_text, names
-from ingestion.staging import REJECTED, STAGED
+from ingestion.rejected import REJECTED
+from ingestion.staging import STAGED
 from ingestion.streams import CONTENT_KEY
+from ingestion.versions import digest, same_key
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -10,7 +10,7 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,13 +22,18 @@ from ingestion.batches import Batch, Reject
 from ingestion.catalogue import filled_columns
 from ingestion.fitting import fit_batch
 from ingestion.naming import META_COLUMNS, key_text, names, some
-from ingestion.raw_tables import RUN_SETTING, evolve
+from ingestion.rejected import (
+    REJECTED,
+    Rejected,
+    copy_rejected,
+    create_rejected,
+    unreadable,
+)
 from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
-    from uuid import UUID
 
     from psycopg import Connection
 
@@ -41,10 +46,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STAGED = sql.Identifier("pg_temp", "staged")
-REJECTED = sql.Identifier("pg_temp", "rejected")
 
 _COPY_BYTES = 1 << 20
-_REASONS_SHOWN = 5
 _FORMAT = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
 
 
@@ -102,21 +105,10 @@ class Staging:
         """Return the table that the rows are copied into."""
         return STAGED
 
-    @property
-    def has_meta(self) -> bool:
-        """Say whether the target has the meta columns already."""
-        return False
-
     def create(self) -> None:
         """Create the temporary tables; they vanish with the connection."""
-        self._create_rejected()
+        create_rejected(self.connection)
         self.connection.execute("create temporary table staged (_quarantine_id bigint)")
-
-    def _create_rejected(self) -> None:
-        self.connection.execute(
-            "create temporary table if not exists rejected (record_key text, reason text, "
-            "detail text, payload text, payload_kind text, quarantine_id bigint)"
-        )
 
     def add(self, batch: Batch) -> None:
         """Stage a batch: what fits goes to `staged`, what does not to `rejected`.
@@ -130,7 +122,7 @@ class Staging:
         if batch.whole:
             self._require_columns()
         arrays, misfits = fit_batch(self.table, batch)
-        rejects = [*map(_unreadable, batch.rejects), *self._explain(batch, misfits)]
+        rejects = [*map(unreadable, batch.rejects), *self._explain(batch, misfits)]
         self.extracted += batch.rows + len(batch.rejects)
         self.rejected += len(rejects)
         rows = pa.table(arrays)
@@ -145,7 +137,7 @@ class Staging:
         lines = _lines(rows)
         self.settle()
         if rejects:
-            self._copy_rejects(rejects)
+            copy_rejected(self.connection, rejects)
         self.complete()
         if rows.num_rows:
             self._writing = self._writer.submit(self._copy, rows.column_names, lines)
@@ -179,7 +171,7 @@ class Staging:
         self.extracted = rows + len(rejects)
         self.rejected = len(rejects)
         if rejects:
-            self._copy_rejects([_Rejected(reject, "table", None) for reject in rejects])
+            copy_rejected(self.connection, [Rejected(reject, "table", None) for reject in rejects])
 
     def settle(self) -> None:
         """Wait until what was handed over is copied. COPY runs while the next batch is made ready.
@@ -247,7 +239,7 @@ class Staging:
                     "the file, or the name in the configuration, and sync again."
                 )
 
-    def _explain(self, batch: Batch, misfits: Misfits) -> Iterator[_Rejected]:
+    def _explain(self, batch: Batch, misfits: Misfits) -> Iterator[Rejected]:
         kind: PayloadKind = "table" if batch.whole else "json"
         fields = {column.name: name for name, column in self.table.columns.items()}
         for position, (reason, detail) in misfits.items():
@@ -255,9 +247,7 @@ class Staging:
             parts = [_plain(known[position]) for known in values if known is not None]
             key = "|".join(str(part) for part in parts if part is not None)
             held = batch.held[position] if batch.held else None
-            yield _Rejected(
-                Reject(key or None, reason, detail, batch.payload(position)), kind, held
-            )
+            yield Rejected(Reject(key or None, reason, detail, batch.payload(position)), kind, held)
 
     def complete(self) -> None:
         """Give `staged` the columns that the raw table has or will have."""
@@ -282,14 +272,6 @@ class Staging:
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
             for start in range(0, len(view), _COPY_BYTES):
                 copy.write(view[start : start + _COPY_BYTES])
-
-    def _copy_rejects(self, rejects: Sequence[_Rejected]) -> None:
-        with (
-            self.connection.cursor() as cursor,
-            cursor.copy(sql.SQL("copy {} from stdin").format(REJECTED)) as copy,
-        ):
-            for reject, kind, held in rejects:
-                copy.write_row((*map(_storable, reject), kind, held))
 
     def divert(self, rules: Sequence[RowRule]) -> None:
         """Move staged rows that break a rule to `rejected`, with the rule's name as the reason."""
@@ -341,83 +323,6 @@ class Staging:
             "(select staged.ctid as _row_id, staged.*, {} as _deleted_at from {} as staged)"
         ).format(time, self.target)
 
-    def reasons(self) -> str:
-        """Say why records were rejected, the most frequent reasons first; never with a value."""
-        counted = self.connection.execute(
-            sql.SQL(
-                "select reason, detail, count(*) from {} group by 1, 2 order by 3 desc, 1, 2"
-            ).format(REJECTED)
-        ).fetchall()
-        shown = [f"{count} x {why}, {detail}" for why, detail, count in counted[:_REASONS_SHOWN]]
-        if len(counted) > _REASONS_SHOWN:
-            shown.append(f"and {len(counted) - _REASONS_SHOWN} more kinds")
-        return "; ".join(shown)
-
-
-@dataclass
-class Direct(Staging):
-    """A raw table that is still empty, as the place that rows are copied into.
-
-    Attributes:
-        run_id: the run, for the meta column.
-    """
-
-    run_id: UUID = field(kw_only=True)
-
-    @property
-    def target(self) -> sql.Identifier:
-        """Return the raw table."""
-        return self.table.identifier
-
-    @property
-    def has_meta(self) -> bool:
-        """Say that the rows need their meta columns."""
-        return True
-
-    def create(self) -> None:
-        """Create the temporary table of rejected records; let the rows be told the run."""
-        self._create_rejected()
-        self.connection.execute("select set_config(%s, %s, true)", [RUN_SETTING, str(self.run_id)])
-
-    def complete(self) -> None:
-        """Give the raw table the columns that it will have."""
-        if self.table.wanted:
-            evolve(self.connection, self.table, self.run_id)
-
-    def _stamped(self, rows: pa.Table) -> pa.Table:
-        """Add the meta columns that have no default."""
-        stream = self.table.stream
-        version = rows[str(stream.version)]
-        rows = rows.append_column("_source_updated_at", version)
-        if stream.deleted not in rows.column_names:
-            return rows
-        time = rows[stream.deleted_at] if stream.deleted_at in rows.column_names else version
-        return rows.append_column(
-            "_deleted_at",
-            pc.if_else(
-                pc.fill_null(rows[stream.deleted], fill_value=False),
-                pc.coalesce(time, version),
-                pa.scalar(None, version.type),
-            ),
-        )
-
-    def _candidates(self) -> sql.Composed:
-        return sql.SQL("(select staged.ctid as _row_id, staged.* from {} as staged)").format(
-            self.target
-        )
-
-
-class _Rejected(NamedTuple):
-    """A row of `rejected`: the record, what its payload is, and its id where it is held already."""
-
-    reject: Reject
-    kind: PayloadKind
-    held: int | None
-
-
-def _unreadable(reject: Reject) -> _Rejected:
-    return _Rejected(reject, "unreadable", None)
-
 
 def _plain(value: object) -> object:
     return value.as_py() if isinstance(value, pa.Scalar) else value
@@ -434,10 +339,3 @@ def _lines(rows: pa.Table) -> pa.Buffer:
     # One chunk: Arrow's writer emits garbage when a table begins with an empty one.
     arrow_csv.write_csv(plain.combine_chunks(), sink, _FORMAT)
     return sink.getvalue()
-
-
-def _storable(text: str | None) -> str | None:
-    """Escape what PostgreSQL's text cannot hold: NUL and lone surrogates."""
-    if text is None:
-        return None
-    return text.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()

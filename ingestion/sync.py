@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from crmhouse.rules import RowRule
     from crmhouse.settings import Settings, SourceConfig
     from crmhouse.warehouse import Warehouse
-    from ingestion.landing import Slice
     from ingestion.locks import Locks
     from ingestion.runs import Checkpoints
+    from ingestion.slices import Slice
     from ingestion.sources.connector import Connector
     from ingestion.streams import Stream
 

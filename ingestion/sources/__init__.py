@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from crmhouse.errors import ConfigurationError
 from ingestion.sources import exports, files
-from ingestion.sources.databases import connector as databases
+from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
     base = settings.config_file.parent if settings.config_file else Path.cwd()
     build: Callable[..., Connector]
     if kind.system == "database":
-        build = partial(databases.build, source.name)
+        build = partial(build_database, source.name)
     elif kind.system == "files":
         build = partial(files.build, source.name)
     else:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping
     from datetime import datetime
 
-    from ingestion.landing import Slice
+    from ingestion.slices import Slice
     from ingestion.streams import Stream
 
 

@@ -19,10 +19,10 @@ from crmhouse.errors import (
     SourceRefusedError,
     SourceUnavailableError,
 )
-from ingestion.landing import Slice
 from ingestion.readers import KNOWN, Endings, read_file
 from ingestion.readers.parquet import rows_of_parquet
 from ingestion.readers.reading import AS_USUAL, Reading
+from ingestion.slices import Slice
 from ingestion.sources.file_options import FilesOptions, FileStreamOptions, declare
 from ingestion.sources.places import is_wildcard, place_of
 

@@ -13,7 +13,7 @@ from landing_records import fetch, parquet
 from crmhouse.errors import ConfigurationError
 from crmhouse.rules import RowRule
 from crmhouse.settings import Settings, SourceConfig
-from ingestion.landing import Slice, land_slice
+from ingestion.landing import land_slice
 from ingestion.locks import hold_sources
 from ingestion.quarantine import (
     Selection,
@@ -25,6 +25,7 @@ from ingestion.quarantine import (
 )
 from ingestion.readers.json_lines import batch_of
 from ingestion.replay import Replayed, replay_records
+from ingestion.slices import Slice
 from ingestion.sources import connector
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 from psycopg import sql
 
-from ingestion.landing import Slice, land_slice
+from ingestion.landing import land_slice
 from ingestion.readers import READERS
 from ingestion.readers.json_lines import batch_of
+from ingestion.slices import Slice
 from ingestion.streams import Column, ColumnType, Stream
 
 if TYPE_CHECKING:

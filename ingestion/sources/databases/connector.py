@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import ConfigurationError, CrmhouseError
-from ingestion.landing import Slice
+from ingestion.slices import Slice
 from ingestion.sources.databases.bounds import Bounds, at, back, moment, not_in_future
 from ingestion.sources.databases.connection import Database, database
 from ingestion.sources.databases.options import DatabaseOptions

@@ -13,6 +13,7 @@ from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from ingestion.sources.databases.tables import Table, TableColumn
 
@@ -31,6 +32,11 @@ def quoted(value: object) -> sa.ColumnElement[Any]:
     """Return a literal that takes the type of what it is compared with."""
     text = str(value).replace("'", "''")
     return sa.literal_column(f"'{text}'")
+
+
+def uuid(value: UUID) -> sa.ColumnElement[Any]:
+    """Return a literal of that type."""
+    return _cast(quoted(value), "uuid")
 
 
 def is_deleted(table: Table) -> sa.ColumnElement[Any]:
@@ -117,23 +123,22 @@ def unfit(table: Table, server: int) -> list[tuple[str, str, sa.ColumnElement[bo
         server: its major version.
 
     Returns:
-        Reason, detail and the condition in SQL, which is never NULL.
+        Reason, detail and the condition in SQL; where it is NULL, there is nothing to object to.
     """
     found: list[tuple[str, str, sa.ColumnElement[bool]]] = []
     keys = {column.name for column in table.key}
     for column in table.columns:
         value = table.clause.c[column.name]
         if column.name in keys and (column.is_nullable or column.kind is ColumnType.TEXT):
-            missing: sa.ColumnElement[bool] = value.is_(None)
+            missing: list[sa.ColumnElement[bool]] = [value.is_(None)] if column.is_nullable else []
             if column.kind is ColumnType.TEXT:
-                missing = sa.or_(missing, _cast(value, "text") == quoted(""))
+                missing.append(_cast(value, "text") == quoted(""))
             detail = f"key column {column.name} has no value or no valid one"
-            found.append(("missing_key", detail, missing))
+            found.append(("missing_key", detail, sa.or_(*missing)))
         condition = _unfit_value(table, column, server)
         if condition is not None:
             detail = f"field {column.name}: the value is not a valid {column.kind.value}"
-            known = sa.func.coalesce(condition, sa.false())
-            found.append(("value_does_not_fit", detail, known))
+            found.append(("value_does_not_fit", detail, condition))
     return found
 
 
@@ -141,16 +146,18 @@ def _unfit_value(table: Table, column: TableColumn, server: int) -> sa.ColumnEle
     value = table.clause.c[column.name]
     if column.is_declared:
         return None
-    if isinstance(column.type, sql_types.Float):
-        return value.in_([quoted("NaN"), quoted("Infinity"), quoted("-Infinity")])
-    if isinstance(column.type, sql_types.Numeric):
-        endless = [quoted("Infinity"), quoted("-Infinity")] if server >= _WITH_INFINITY else []
-        return value.in_([quoted("NaN"), *endless])
+    if isinstance(column.type, sql_types.Numeric):  # NaN is greater than all, Infinity than others
+        has_infinity = isinstance(column.type, sql_types.Float) or (
+            server >= _WITH_INFINITY and column.type.precision is None
+        )
+        if not has_infinity:
+            return value == quoted("NaN")
+        return sa.or_(value >= quoted("Infinity"), value <= quoted("-Infinity"))
     if column.kind is ColumnType.DATE:
-        return sa.not_(value.between(quoted(_FIRST[:10]), quoted(_LAST[:10])))
+        return sa.or_(value < quoted(_FIRST[:10]), value > quoted(_LAST[:10]))
     if column.kind is ColumnType.TIMESTAMPTZ:
         moment = _as_own_type(table, column)
-        return sa.not_(moment.between(quoted(f"{_FIRST}+00"), quoted(f"{_LAST}+00")))
+        return sa.or_(moment < quoted(f"{_FIRST}+00"), moment > quoted(f"{_LAST}+00"))
     if isinstance(column.type, sql_types.JSON) and not isinstance(column.type, postgresql.JSONB):
         text = _cast(value, "text")
         if server < _WITH_INPUT_CHECK:

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from psycopg import pq
+from psycopg.errors import error_from_result
 from psycopg.rows import tuple_row
 from sqlalchemy.dialects import postgresql
 
@@ -17,13 +19,15 @@ from ingestion.copies import Copy
 from ingestion.sources.databases import expressions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
+    from psycopg.pq.abc import PGconn
 
-    from ingestion.copies import Deletion, Wanted
+    from ingestion.copies import Meta
     from ingestion.sources.databases.connection import Database
     from ingestion.sources.databases.tables import Table
+    from ingestion.streams import ColumnType
 
 _CHUNK_BYTES = 1 << 18
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
@@ -49,20 +53,21 @@ def copy_of(
     driver: Any = connection.connection.driver_connection
     source: psycopg.Connection[Any] = driver
     unfit = expressions.unfit(table, source.info.server_version // _VERSION_UNIT)
-    is_unfit = sa.or_(sa.false(), *(condition for *_, condition in unfit))
+    is_unfit = sa.or_(sa.false(), *(condition for *_, condition in unfit)).is_(sa.true())
 
     @contextmanager
     def send(
-        wanted: Sequence[Wanted], version: str | None, deletion: Deletion | None
+        wanted: Mapping[str, ColumnType], meta: Meta | None
     ) -> Iterator[Iterator[tuple[int, bytes]]]:
-        fields = expressions.converted(table, {want.field: want.type for want in wanted})
+        fields = expressions.converted(table, wanted)
         rows = sa.select(*fields).select_from(table.clause).where(where, sa.not_(is_unfit))
-        statement = f"copy ({_with_meta(rows, version, deletion)}) to stdout (format binary)"
+        statement = f"copy ({_with_meta(rows, meta)}) to stdout (format binary)"
         with ExitStack() as opened:
             with database.faults():
                 cursor = opened.enter_context(source.cursor())
                 copy = opened.enter_context(cursor.copy(statement.encode()))
-            yield _chunks(database, copy)  # what the warehouse raises meanwhile is its own
+            # What the warehouse raises while it takes them is its own.
+            yield _with_faults(database, _chunks(copy, source.pgconn))
 
     def rejects(sent: int) -> Iterator[Reject]:
         if sent == count:
@@ -75,29 +80,58 @@ def copy_of(
     return Copy(table.types, send, rejects)
 
 
-def _chunks(database: Database, copy: psycopg.Copy) -> Iterator[tuple[int, bytes]]:
-    """Gather rows, which PostgreSQL sends one by one, and count them."""
+def _chunks(copy: psycopg.Copy, server: PGconn) -> Iterator[tuple[int, bytes]]:
+    """Gather rows, which PostgreSQL sends one by one, and count them.
+
+    What has arrived already is taken from libpq at once: psycopg waits for each row anew, which
+    takes longer than the row itself.
+    """
     waiting: list[bytes] = []
-    size = 0
-    with database.faults():
-        for row in copy:
+    size, more = 0, True
+    while more:
+        length, row = server.get_copy_data(1)
+        if length == 0:  # nothing is here yet
+            row = memoryview(copy.read())
+            more = len(row) > 0
+        elif length < 0:
+            _require_success(server)
+            more = False
+        if more:
             waiting.append(bytes(row))
             size += len(row)
-            if size >= _CHUNK_BYTES:
-                yield len(waiting), b"".join(waiting)
-                waiting, size = [], 0
-    yield len(waiting), b"".join(waiting)
+        if size >= _CHUNK_BYTES or not more:
+            yield len(waiting), b"".join(waiting)
+            waiting, size = [], 0
 
 
-def _with_meta(rows: sa.Select[Any], version: str | None, deletion: Deletion | None) -> str:
-    """Add the columns that tell version and deletion."""
-    if version is None:
+def _with_faults(
+    database: Database, chunks: Iterator[tuple[int, bytes]]
+) -> Iterator[tuple[int, bytes]]:
+    with database.faults():
+        yield from chunks
+
+
+def _require_success(server: PGconn) -> None:
+    """Take the result of a COPY that has sent all its rows.
+
+    Raises:
+        psycopg.Error: it broke off.
+    """
+    while (result := server.get_result()) is not None:
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise error_from_result(result)
+
+
+def _with_meta(rows: sa.Select[Any], meta: Meta | None) -> str:
+    """Add the meta columns."""
+    if meta is None:
         return _text(rows)
     sent = rows.subquery("sent")
-    columns: list[sa.ColumnElement[Any]] = [*sent.c, sent.c[version].label("_version")]
-    if deletion:
-        times = [sent.c[name] for name in (*deletion.time, version)]
-        columns.append(sa.case((sent.c[deletion.flag], sa.func.coalesce(*times, sa.func.now()))))
+    version = sent.c[meta.version]
+    columns = [*sent.c, version.label("_version"), expressions.uuid(meta.run_id)]
+    if meta.deletion:
+        flag, *time = (sent.c[name] for name in meta.deletion)
+        columns.append(sa.case((flag, sa.func.coalesce(*time, version, sa.func.now()))))
     return _text(sa.select(*columns))
 
 
