@@ -12,7 +12,13 @@ from prefect.states import Completed
 
 import quality
 from crmhouse import pipeline, transform
-from crmhouse.errors import ConfigurationError, CrmhouseError, SyncFailedError
+from crmhouse.errors import (
+    ConfigurationError,
+    CrmhouseError,
+    SourceRefusedError,
+    SourceUnavailableError,
+    SyncFailedError,
+)
 from crmhouse.settings import Settings, load_settings
 from crmhouse.warehouse import open_warehouse
 from flows import tasks
@@ -21,9 +27,12 @@ from flows.results import RefreshResult, StreamFailure
 from flows.work import Work, let_our_loggers_speak
 from ingestion.locks import hold_sources
 from ingestion.sources import connector
+from ingestion.sync import NO_SLICE
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
+
+    from crmhouse.settings import SourceConfig
 
 _STEPS_AFTER_SYNC = 7
 
@@ -64,7 +73,9 @@ def refresh(
         pipeline.begin(warehouse) as run_id,
     ):
         work = Work(warehouse, settings, run_id, streams, accept or ())
-        progress = Progress("refresh", sum(map(len, streams.values())) + _STEPS_AFTER_SYNC)
+        progress = Progress(
+            "refresh", sum(len(s) or 1 for s in streams.values()) + _STEPS_AFTER_SYNC
+        )
         try:
             _sync(work, progress)
             # Scheduled syncs wait: no gate has seen what they would land, and staging is views.
@@ -80,16 +91,24 @@ def refresh(
 
 
 def _streams(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """List the streams of every source; a fault in any source's options shows before any work."""
+    """List the streams of every source; a fault in any source's options shows before any work.
+
+    A source that does not answer has none as yet: its sync will tell.
+    """
     if not settings.sources:
         raise ConfigurationError(
             f"No source is configured (looked at {settings.config_file or 'the environment'}). "
             "Add one under `sources:`; docs/reference/sources.md lists the kinds."
         )
-    return {
-        source.name: tuple(stream.name for stream in connector(settings, source).streams())
-        for source in settings.sources
-    }
+    return {source.name: _of_source(settings, source) for source in settings.sources}
+
+
+def _of_source(settings: Settings, source: SourceConfig) -> tuple[str, ...]:
+    reader = connector(settings, source)
+    try:
+        return tuple(stream.name for stream in reader.streams())
+    except (SourceUnavailableError, SourceRefusedError):
+        return ()
 
 
 def _sync(work: Work, progress: Progress) -> None:
@@ -99,13 +118,16 @@ def _sync(work: Work, progress: Progress) -> None:
         SyncFailedError: no stream at all could be synced.
     """
     for source in work.settings.sources:
-        for stream in work.streams[source.name]:
+        for stream in work.streams[source.name] or (NO_SLICE,):
             progress.begin(f"sync {source.name}.{stream}")
             try:
-                tasks.sync_stream(work, source, stream)
+                if stream == NO_SLICE:
+                    tasks.sync_whole(work, source)
+                else:
+                    tasks.sync_stream(work, source, stream)
             except CrmhouseError as error:
                 work.failures.append(StreamFailure(source.name, stream, str(error)))
-    if len(work.failures) == sum(map(len, work.streams.values())):
+    if len(work.failures) == sum(len(streams) or 1 for streams in work.streams.values()):
         raise SyncFailedError("\n".join(failure.message for failure in work.failures), work.slices)
 
 

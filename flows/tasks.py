@@ -116,16 +116,31 @@ class _Collector(sync.Silent):
 
 def _sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
     with errors_of_ours(f"sync of {source.name}.{stream}"):
-        sync.sync_source(
-            work.warehouse,
-            work.settings,
-            source,
-            run_id=work.run_id,
-            streams=[stream],
-            rules=quality.row_rules,
-            listener=_Collector(work),
-            patience=PATIENCE,
-        )
+        _sync(work, source, [stream])
+
+
+@step("sync source {source.name}")
+def sync_whole(work: Work, source: SourceConfig) -> None:
+    """Sync a source that did not tell its streams: it may answer now, or says what is wrong.
+
+    Raises:
+        CrmhouseError: it does not answer either.
+    """
+    with errors_of_ours(f"sync of {source.name}"):
+        _sync(work, source, None)
+
+
+def _sync(work: Work, source: SourceConfig, streams: list[str] | None) -> None:
+    sync.sync_source(
+        work.warehouse,
+        work.settings,
+        source,
+        run_id=work.run_id,
+        streams=streams,
+        rules=quality.row_rules,
+        listener=_Collector(work),
+        patience=PATIENCE,
+    )
 
 
 @step("write run context")

@@ -15,6 +15,8 @@ from crmhouse.errors import (
     AlreadyRunningError,
     ConfigurationError,
     CrmhouseError,
+    SourceRefusedError,
+    SourceUnavailableError,
     SyncFailedError,
     WarehouseError,
 )
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_SLICE = "-"
-"""Stands in `ops.sync_runs` for the slice of a failure that belongs to none."""
+"""Stands in `ops.sync_runs` for the slice of a failure that belongs to none, and for the stream."""
 
 _POLL_SECONDS = 0.2
 _ROWS_SECONDS = 3600
@@ -122,13 +124,18 @@ def sync_source(
         SyncFailedError: some streams failed; its `runs` are what was landed all the same.
         ConfigurationError: an unknown stream, or one that cannot be read as asked.
         AlreadyRunningError: another process syncs a stream, or builds from the source.
+        SourceUnavailableError, SourceRefusedError: the source does not tell its streams.
         WarehouseError: the connection was lost before anything was read.
     """
     asked, listener = asked or Asked(), listener or Silent()
-    reader = connector(settings, source)
-    if streams is not None:
-        reader = _restricted(source, reader, streams)
-    chosen = reader.streams()
+    every = connector(settings, source)
+    reader = every if streams is None else every.only(streams)  # no other is then asked for
+    chosen = _streams(warehouse, source, reader, run_id, streams)
+    if unknown := sorted(set(streams or ()) - {stream.name for stream in chosen}):
+        raise ConfigurationError(
+            f"Source {source.name} has no stream {', '.join(unknown)}. "
+            f"It has: {', '.join(stream.name for stream in every.streams())}."
+        )
     runs: list[SliceRun] = []
     errors: dict[str, CrmhouseError] = {}
     with open_locks(warehouse) as locks:
@@ -148,6 +155,7 @@ def sync_source(
     if errors:
         message = "\n".join(f"{name}: {error}" for name, error in errors.items())
         raise SyncFailedError(message, runs, tuple(errors.values()))
+    _end_failure(warehouse, source, run_id)
     return runs
 
 
@@ -208,8 +216,6 @@ def _sync_stream(work: _Work, stream: Stream, asked: Asked, *, leads: bool) -> I
     part, started_at, idle = NO_SLICE, datetime.now(UTC), True
     source = work.source.name
     try:
-        with work.warehouse.connect(autocommit=True) as connection:
-            prepare(connection, source, stream, work.run_id)
         landed = work.landed(stream)
         with closing(_slices(work, stream, asked, landed, leads=leads)) as slices:
             for slice_ in slices:
@@ -220,7 +226,8 @@ def _sync_stream(work: _Work, stream: Stream, asked: Asked, *, leads: bool) -> I
                 part, started_at = NO_SLICE, datetime.now(UTC)
         if idle:  # a bad file that was taken away leaves no slice that could end the failure
             clean = SliceRun(work.run_id, source, stream.name, part, "succeeded", started_at)
-            with work.warehouse.connect() as connection:
+            with work.warehouse.connect(autocommit=True) as connection:
+                prepare(connection, source, stream, work.run_id)
                 if is_failing(connection, source, stream.name):
                     clean.record(connection)
     except FAULTS as caught:
@@ -291,13 +298,29 @@ def record_failure(warehouse: Warehouse, failed: SliceRun) -> None:
         logger.warning("The failure cannot be recorded in ops.sync_runs: %s", type(error).__name__)
 
 
-def _restricted(source: SourceConfig, reader: Connector, names: Collection[str]) -> Connector:
-    """Return the connector of some streams only: a database is then not asked for the others."""
-    restricted = reader.only(names)
-    offered = {stream.name for stream in restricted.streams()}
-    if unknown := sorted(set(names) - offered):
-        raise ConfigurationError(
-            f"Source {source.name} has no stream {', '.join(unknown)}. "
-            f"It has: {', '.join(stream.name for stream in reader.streams())}."
-        )
-    return restricted
+def _streams(
+    warehouse: Warehouse,
+    source: SourceConfig,
+    reader: Connector,
+    run_id: UUID,
+    names: Collection[str] | None,
+) -> tuple[Stream, ...]:
+    """Ask a source for its streams. That it does not answer is a failure of its own, on record."""
+    try:
+        return reader.streams()
+    except (SourceUnavailableError, SourceRefusedError) as error:
+        for name in names or (NO_SLICE,):
+            failed = _of_source(source, run_id, name)
+            record_failure(warehouse, replace(failed, status="failed", error=str(error)))
+        raise
+
+
+def _end_failure(warehouse: Warehouse, source: SourceConfig, run_id: UUID) -> None:
+    """Note that a source answers again, which did not."""
+    with warehouse.connect() as connection:
+        if is_failing(connection, source.name, NO_SLICE):
+            _of_source(source, run_id, NO_SLICE).record(connection)
+
+
+def _of_source(source: SourceConfig, run_id: UUID, stream: str) -> SliceRun:
+    return SliceRun(run_id, source.name, stream, NO_SLICE, "succeeded", datetime.now(UTC))

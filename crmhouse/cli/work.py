@@ -11,9 +11,17 @@ import click
 
 from crmhouse.cli.app import DONE, FAILED, PARTIAL, App
 from crmhouse.cli.output import Table, emit_json, emit_tables, format_option
-from crmhouse.errors import ConfigurationError, CrmhouseError, SyncFailedError
+from crmhouse.errors import (
+    ConfigurationError,
+    CrmhouseError,
+    SourceRefusedError,
+    SourceUnavailableError,
+    SyncFailedError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from crmhouse.cli.progress import Progress
     from crmhouse.demo import Comparison, Recognition
     from crmhouse.settings import Settings
@@ -81,9 +89,7 @@ def sync(
             click.echo("Nothing new: raw tables unchanged.", err=True)
     for error in errors.values():
         click.echo(f"Error: {error}", err=True)
-    ctx.exit(
-        DONE if not errors else FAILED if failed == sum(map(len, chosen.values())) else PARTIAL
-    )
+    ctx.exit(DONE if not errors else PARTIAL if failed < sum(_sizes(chosen)) else FAILED)
 
 
 def _asked(
@@ -127,11 +133,25 @@ def choose(settings: Settings, targets: tuple[str, ...]) -> dict[str, list[str]]
     return {name: _streams(settings, name, streams) for name, streams in asked.items()}
 
 
+def _sizes(chosen: dict[str, list[str]]) -> Iterator[int]:
+    """Count the streams of each source; one that does not answer counts as one."""
+    return (max(1, len(streams)) for streams in chosen.values())
+
+
 def _streams(settings: Settings, name: str, asked: set[str]) -> list[str]:
-    """Return the streams of a source that were asked for; an empty name asks for all."""
+    """Return the streams of a source that were asked for; an empty name asks for all.
+
+    None of them where all are asked for and the source does not answer: the sync will tell.
+    """
     from ingestion.sources import connector
 
-    offered = [stream.name for stream in connector(settings, settings.source(name)).streams()]
+    reader = connector(settings, settings.source(name))
+    try:
+        offered = [stream.name for stream in reader.streams()]
+    except (SourceUnavailableError, SourceRefusedError):
+        if asked != {""}:
+            raise
+        return []
     if unknown := sorted(asked - {"", *offered}):
         raise ConfigurationError(
             f"Source {name} has no stream {', '.join(unknown)}. It has: {', '.join(offered)}. "
@@ -170,7 +190,7 @@ def _sync(
                 settings,
                 settings.source(name),
                 run_id=run_id,
-                streams=streams,
+                streams=streams or None,
                 asked=asked,
                 rules=row_rules,
                 listener=progress,
@@ -183,7 +203,7 @@ def _sync(
             failed += len(error.causes)
         except CrmhouseError as error:
             errors[name] = str(error)
-            failed += len(streams)
+            failed += max(1, len(streams))
     return runs, errors, failed
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crmhouse.errors import ConfigurationError
+from crmhouse.errors import SyncFailedError
 
 if TYPE_CHECKING:
     from conftest import Source
@@ -39,7 +39,7 @@ def test_a_flag_that_is_a_number_is_set_unless_it_is_zero(source: Source, kind: 
 
 def test_a_flag_that_is_text_has_to_be_declared(source: Source) -> None:
     create(source, "char(1)", "N", "Y", None)
-    with pytest.raises(ConfigurationError, match="gone is to say that a row is deleted"):
+    with pytest.raises(SyncFailedError, match="gone is to say that a row is deleted"):
         source.sync({"things": THINGS})
     source.sync({"things": {**THINGS, "columns": {"gone": "boolean"}}})
     assert deleted(source) == [2]

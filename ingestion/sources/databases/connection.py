@@ -183,7 +183,7 @@ def database(name: str, url: str, timeout: int, base: Path) -> Database:
     try:
         parsed = sa.make_url(url)
         parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-        parsed.get_dialect()
+        parsed.get_dialect().import_dbapi()
     except (ArgumentError, ValueError):
         raise ConfigurationError(
             f"Source {name}, options: url is not a URL such as postgresql://user:password@host/"

@@ -19,13 +19,13 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from crmhouse.errors import ConfigurationError, CrmhouseError
+from crmhouse.errors import ConfigurationError, CrmhouseError, SourceRefusedError
 from ingestion.slices import Slice
 from ingestion.sources.databases.bounds import Bounds, at, back, moment, not_in_future
 from ingestion.sources.databases.connection import Database, database
 from ingestion.sources.databases.options import DatabaseOptions
 from ingestion.sources.databases.reader import Extent, Reader
-from ingestion.sources.databases.tables import Table, reflect
+from ingestion.sources.databases.tables import Broken, Table, reflect
 from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class DatabaseConnector:
     system = "database"
 
     @cached_property
-    def _tables(self) -> dict[str, Table]:
+    def _tables(self) -> dict[str, Table | Broken]:
         with self.database.snapshot() as connection, self.database.faults():
             found = reflect(connection, self.database.name, self.options, self.chosen)
         return {table.stream.name: table for table in found}
@@ -79,12 +79,17 @@ class DatabaseConnector:
     def check(self) -> list[str]:
         """Say what keeps the tables from being read; nothing when all is well."""
         try:
-            for stream in self.streams():
+            return [*self._problems()]
+        except CrmhouseError as error:  # of the database as a whole
+            return [str(error)]
+
+    def _problems(self) -> Iterator[str]:
+        for stream in self.streams():
+            try:
                 with self._reader(stream) as reader:
                     reader.touch()
-        except CrmhouseError as error:
-            return [str(error)]
-        return []
+            except (ConfigurationError, SourceRefusedError) as error:
+                yield str(error)
 
     def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
         """Yield what is to be landed, in order.
@@ -123,7 +128,7 @@ class DatabaseConnector:
         Raises:
             ConfigurationError: the stream has no cursor that is a time.
         """
-        table = self._tables[stream.name]
+        table = self._table(stream)
         cursor = table.options.cursor
         if cursor is None or table.column(cursor).kind not in _TIMES:
             raise self._no_window(stream, cursor)
@@ -201,7 +206,7 @@ class DatabaseConnector:
     def _deletions(
         self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]
     ) -> Generator[Slice]:
-        hours = self._tables[stream.name].options.sweep_every_hours
+        hours = self._table(stream).options.sweep_every_hours
         last = landed.get(DELETIONS, {}).get("read_at")
         if hours is None:
             return
@@ -230,10 +235,16 @@ class DatabaseConnector:
             return None
         return not_in_future(newest, table.column(cursor).kind, table.zone_of(cursor))
 
+    def _table(self, stream: Stream) -> Table:
+        table = self._tables[stream.name]
+        if isinstance(table, Broken):
+            raise table.error
+        return table
+
     @contextmanager
     def _reader(self, stream: Stream) -> Iterator[Reader]:
         with self.database.snapshot() as connection:
-            yield Reader(self.database, connection, self._tables[stream.name], self.batch_rows)
+            yield Reader(self.database, connection, self._table(stream), self.batch_rows)
 
 
 def _slice(

@@ -66,8 +66,9 @@ def copy_of(
             with database.faults():
                 cursor = opened.enter_context(source.cursor())
                 copy = opened.enter_context(cursor.copy(statement.encode()))
-            # What the warehouse raises while it takes them is its own.
-            yield _with_faults(database, _chunks(copy, source.pgconn))
+            yield _chunks(
+                database, copy, source.pgconn
+            )  # what the warehouse raises meanwhile is its own
 
     def rejects(sent: int) -> Iterator[Reject]:
         if sent == count:
@@ -80,35 +81,35 @@ def copy_of(
     return Copy(table.types, send, rejects)
 
 
-def _chunks(copy: psycopg.Copy, server: PGconn) -> Iterator[tuple[int, bytes]]:
-    """Gather rows, which PostgreSQL sends one by one, and count them.
+def _chunks(database: Database, copy: psycopg.Copy, server: PGconn) -> Iterator[tuple[int, bytes]]:
+    """Yield the rows that PostgreSQL sends, and count them."""
+    more = True
+    while more:
+        with database.faults():
+            rows, more = _gather(copy, server)
+        yield len(rows), b"".join(rows)
+
+
+def _gather(copy: psycopg.Copy, server: PGconn) -> tuple[list[bytes], bool]:
+    """Gather rows, which PostgreSQL sends one by one; say whether more may follow.
 
     What has arrived already is taken from libpq at once: psycopg waits for each row anew, which
     takes longer than the row itself.
     """
-    waiting: list[bytes] = []
-    size, more = 0, True
-    while more:
+    rows: list[bytes] = []
+    size = 0
+    while size < _CHUNK_BYTES:
         length, row = server.get_copy_data(1)
-        if length == 0:  # nothing is here yet
-            row = memoryview(copy.read())
-            more = len(row) > 0
-        elif length < 0:
+        if length < 0:
             _require_success(server)
-            more = False
-        if more:
-            waiting.append(bytes(row))
-            size += len(row)
-        if size >= _CHUNK_BYTES or not more:
-            yield len(waiting), b"".join(waiting)
-            waiting, size = [], 0
-
-
-def _with_faults(
-    database: Database, chunks: Iterator[tuple[int, bytes]]
-) -> Iterator[tuple[int, bytes]]:
-    with database.faults():
-        yield from chunks
+            return rows, False
+        # Where nothing has arrived yet, psycopg waits for it; what it reads last is empty.
+        data = bytes(row) if length else bytes(copy.read())
+        if not data:
+            return rows, False
+        rows.append(data)
+        size += len(data)
+    return rows, True
 
 
 def _require_success(server: PGconn) -> None:

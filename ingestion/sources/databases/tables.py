@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import types as sql_types
 from sqlalchemy.dialects import mysql, postgresql
 
-from crmhouse.errors import ConfigurationError, SourceRefusedError
+from crmhouse.errors import ConfigurationError, CrmhouseError, SourceRefusedError
 from ingestion.naming import some
 from ingestion.sources.databases.options import TYPE_NAMES, DatabaseOptions, TableOptions
 from ingestion.streams import Column, ColumnType, Stream
@@ -112,12 +112,25 @@ class Table:
         return {column.name: column.kind for column in self.columns} | flag
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A table that cannot be read as configured; the others can.
+
+    Attributes:
+        stream: a declaration that says no more than the name.
+        error: what is wrong.
+    """
+
+    stream: Stream
+    error: CrmhouseError
+
+
 def reflect(
     connection: sa.Connection,
     source: str,
     options: DatabaseOptions,
     only: frozenset[str] | None = None,
-) -> list[Table]:
+) -> list[Table | Broken]:
     """Read the configured tables from the database's catalogue.
 
     Args:
@@ -125,20 +138,25 @@ def reflect(
         source: the source's name, for messages.
         options: as configured.
         only: names of the streams that are asked for; all of them when None.
-
-    Raises:
-        ConfigurationError: a column that is configured does not exist, or cannot serve.
-        SourceRefusedError: a table does not exist or may not be seen.
     """
     inspector = sa.inspect(connection)
     wanted = options.tables or {
         name: TableOptions() for name in sorted(inspector.get_table_names(options.db_schema))
     }
     return [
-        _table(inspector, source, options, *item)
+        _table_or_error(inspector, source, options, *item)
         for item in wanted.items()
         if only is None or item[0] in only
     ]
+
+
+def _table_or_error(
+    inspector: sa.Inspector, source: str, options: DatabaseOptions, name: str, asked: TableOptions
+) -> Table | Broken:
+    try:
+        return _table(inspector, source, options, name, asked)
+    except (ConfigurationError, SourceRefusedError) as error:
+        return Broken(Stream(name=name, object=name, key=(), snapshot=True), error)
 
 
 def _table(
