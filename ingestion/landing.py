@@ -155,7 +155,7 @@ def _land_by_merge(
 ) -> tuple[SliceRun, str]:
     """Copy a slice into private staging, then merge it."""
     table = prepare(connection, run.source, stream, run.run_id, limits.contract)
-    since = _now(connection)
+    since = part.since or moment_of(connection)
     with Staging(connection, table, run.place) as staging:
         _stage(staging, part, limits.on_records)
     checkpoint = part.checkpoint()
@@ -194,7 +194,7 @@ def _stage(
     staging.finish()
 
 
-def _now(connection: Connection) -> datetime:
+def moment_of(connection: Connection) -> datetime:
     """Return the warehouse's time, which `_loaded_at` is of."""
     row = connection.execute("select clock_timestamp()").fetchone()
     return row[0] if row else datetime.now(UTC)

@@ -34,6 +34,8 @@ class Slice:
         newest: the newest time of the watermark, where the source tells it.
         window: what of the source's time was asked for; for the record of the run.
         also: the checkpoints of other slices whose records this one has; asked for after reading.
+        since: the warehouse's time before the source was asked for the slice: what was landed later
+            is not missing where the slice does not have it. When it is landed, if left out.
         held: where the records come from `ops.quarantine`: decides there what becomes of them.
     """
 
@@ -49,6 +51,7 @@ class Slice:
     newest: datetime | None = None
     window: tuple[datetime | None, datetime | None] = (None, None)
     also: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
+    since: datetime | None = None
     held: Held | None = None
 
 

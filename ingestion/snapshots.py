@@ -61,11 +61,15 @@ def replace_rows(staging: Staging, run_id: UUID, since: datetime, floor: float) 
 
 
 def sweep(staging: Staging, run_id: UUID, since: datetime, floor: float) -> Merged:
-    """Make tombstones of the rows whose keys are not staged; see `replace_rows`."""
+    """Make tombstones of the rows whose keys are not staged; see `replace_rows`.
+
+    A row that was found missing once and whose key is there again, is there again.
+    """
     lock(staging.connection, staging.table)
     require_floor(staging, floor)
+    found = _raise_found(staging, run_id, since)
     missing = bury_missing(staging, run_id, since)
-    return Merged(0, 0, deleted=missing, missing=missing)
+    return Merged(0, found, deleted=missing, missing=missing)
 
 
 def require_floor(staging: Staging, floor: float) -> None:
@@ -125,6 +129,33 @@ def bury_missing(staging: Staging, run_id: UUID, since: datetime) -> int:
             staged=STAGED,
             same_key=same_key(table.stream.key),
             not_held=held if staging.rejected else sql.SQL(""),
+        )
+    ).rowcount
+
+
+def _raise_found(staging: Staging, run_id: UUID, since: datetime) -> int:
+    """Take back the tombstones that missing rows were given; return how many.
+
+    Such a one is as old as its row. What the source itself calls deleted stays so.
+    """
+    stream = staging.table.stream
+    is_flagged = sql.Identifier("current", stream.deleted) if stream.deleted else sql.SQL("false")
+    return staging.connection.execute(
+        sql.SQL(
+            """
+            update {raw} as current
+            set _deleted_at = null, _loaded_at = now(), _run_id = {run_id}
+            from {staged} as incoming
+            where current._deleted_at = current._loaded_at and current._loaded_at < {since}
+                and {is_flagged} is not true and {same_key}
+            """
+        ).format(
+            raw=staging.table.identifier,
+            run_id=sql.Literal(run_id),
+            staged=STAGED,
+            since=sql.Literal(since),
+            is_flagged=is_flagged,
+            same_key=same_key(stream.key),
         )
     ).rowcount
 

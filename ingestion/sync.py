@@ -22,7 +22,7 @@ from crmhouse.errors import (
 )
 from ingestion.faults import FAULTS, of_ours
 from ingestion.full_refresh import whole
-from ingestion.landing import land_slice
+from ingestion.landing import land_slice, moment_of
 from ingestion.locks import of_source, open_locks, require
 from ingestion.raw_tables import prepare
 from ingestion.runs import SliceRun, checkpoints, is_failing
@@ -177,6 +177,11 @@ class _Work:
         with self.warehouse.connect() as connection:
             return checkpoints(connection, self.source.name, stream.name)
 
+    def now(self) -> datetime:
+        """Return the warehouse's time, which `_loaded_at` is of."""
+        with self.warehouse.connect() as connection:
+            return moment_of(connection)
+
     def place(self, stream: Stream) -> str:
         """Return source and stream, for locks and messages."""
         return f"{self.source.name}.{stream.name}"
@@ -217,13 +222,14 @@ def _sync_stream(work: _Work, stream: Stream, asked: Asked, *, leads: bool) -> I
     source = work.source.name
     try:
         landed = work.landed(stream)
+        since = work.now()
         with closing(_slices(work, stream, asked, landed, leads=leads)) as slices:
             for slice_ in slices:
                 part, started_at, idle = slice_.name, datetime.now(UTC), False
-                run = _land(work, stream, slice_, landed)
+                run = _land(work, stream, replace(slice_, since=since), landed)
                 if run is not None:
                     yield run
-                part, started_at = NO_SLICE, datetime.now(UTC)
+                part, started_at, since = NO_SLICE, datetime.now(UTC), work.now()
         if idle:  # a bad file that was taken away leaves no slice that could end the failure
             clean = SliceRun(work.run_id, source, stream.name, part, "succeeded", started_at)
             with work.warehouse.connect(autocommit=True) as connection:
@@ -255,13 +261,16 @@ def _land(work: _Work, stream: Stream, part: Slice, landed: Checkpoints) -> Slic
     is_shared = part.holds == "changes"
     rows = f"rows {place}"
     if not work.locks.take(rows, shared=is_shared, seconds=_ROWS_SECONDS if is_shared else 0):
-        if part.holds == "all":
-            raise AlreadyRunningError(
-                f"{place}: another process lands rows of this stream, so all of it cannot be "
-                "compared. Wait for it to end."
-            )
-        logger.info("%s: deleted records are looked for when no other process lands rows", place)
-        return None
+        if part.is_shared:
+            work.locks.release(own)
+        if part.holds == "keys":
+            logger.info("%s: deleted records are looked for when nobody else lands rows", place)
+            return None
+        doing = "compares all rows" if is_shared else "lands rows"
+        raise AlreadyRunningError(
+            f"{place}: another process {doing} of this stream, so {part.name} was not landed. Wait "
+            "for it to end."
+        )
     remembered: dict[str, Any] = {}
 
     def checkpoint() -> Mapping[str, Any]:

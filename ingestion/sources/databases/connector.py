@@ -11,6 +11,7 @@ Checkpoints of a stream, by slice:
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 LOAD, CHANGES, DELETIONS = "load", "changes", "deletions"
 _LOOKBACK_SECONDS, _LOOKBACK_UNITS = 300, 1000
+_WAIT_SECONDS = 2
 _CANNOT_CUT = frozenset({ColumnType.BOOLEAN, ColumnType.JSONB})
 _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMPTZ, ColumnType.TEXT})
 
@@ -181,6 +183,8 @@ class DatabaseConnector:
                         reader, name, reader.extent(part), {"landed": True}, part,
                         is_first=True, is_shared=True,
                     )  # fmt: skip
+            if not any(name in landed for name in missing):
+                time.sleep(_WAIT_SECONDS)  # each look at a slice counts its rows in the source
 
     def _changes(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
         known = (landed.get(CHANGES) or landed[LOAD])["cursor"]
