@@ -20,6 +20,7 @@ SIDES = {
     "changed_in_place": "crmhouse, 10 % changed in place",
     "dlt": "dlt, best, first load",
     "dlt_changed": "dlt, best, 10 % changed",
+    "dlt_csv": "dlt, best but by CSV, first load",
     "dlt_default": "dlt, default, first load",
     "pandas": "pandas.to_sql, first load",
     "slices_by_one": "crmhouse, slices, 1 process",
@@ -232,6 +233,7 @@ _RATIOS: tuple[tuple[str, Callable[[Group], list[float]], dict[str, Target]], ..
         {"": Target(3, at_least=True)},
     ),
     ("10 % changed, times dlt's best rate", _times("dlt_changed", "changed"), {}),
+    ("first load, times dlt's rate by CSV", _times("dlt_csv", "first_load"), {}),
     ("first load, times dlt's default rate", _rates("first_load", "dlt_default"), {}),
     (
         "first load, times pandas.to_sql's rate",

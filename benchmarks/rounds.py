@@ -50,9 +50,10 @@ class Bench:
             took["first_load"] = self.sync(ours, source)
             require(ours, OURS, first, by="the first load")
             if self.peers:
-                dlt = stack.enter_context(self._dlt(source, best=True))
+                dlt = stack.enter_context(self._dlt(source, "parquet"))
                 took["dlt"] = dlt.load("first")
                 require(dlt.to, LANDED, first, by="dlt")
+                took["dlt_csv"] = self._dlt_by_csv(source)
             if not isinstance(source, Files):
                 took["keys_swept"] = self.sync(ours, source)
             took["nothing_new"] = self.sync(ours, source)
@@ -80,10 +81,16 @@ class Bench:
             require(warehouse, PLAIN, source.totals[0], by="plain COPY")
         return took
 
+    def _dlt_by_csv(self, source: Files | Table) -> Took:
+        with self._dlt(source, "csv") as dlt:
+            took = dlt.load("first")
+            require(dlt.to, LANDED, source.totals[0], by="dlt by CSV")
+        return took
+
     def _small(self, source: Files | Table) -> dict[str, Took]:
         """Measure what is too slow for all rows."""
         took = {}
-        with self._dlt(source, best=False) as dlt:
+        with self._dlt(source, "default") as dlt:
             took["dlt_default"] = dlt.load("small")
             require(dlt.to, LANDED, source.small, by="dlt by default")
         with self.server.database("pandas") as warehouse:
@@ -93,12 +100,12 @@ class Bench:
         return took
 
     @contextmanager
-    def _dlt(self, source: Files | Table, *, best: bool) -> Iterator[_Peer]:
+    def _dlt(self, source: Files | Table, way: str) -> Iterator[_Peer]:
         with (
-            self.server.database("dlt") as warehouse,
+            self.server.database(f"dlt_{way}") as warehouse,
             tempfile.TemporaryDirectory() as folder,
         ):
-            job = {"best": best, "folder": folder, "columns": COLUMNS, "version": VERSION}
+            job = {"way": way, "folder": folder, "columns": COLUMNS, "version": VERSION}
             yield _Peer(self, source, warehouse, "peers/run_dlt.py", job)
 
 

@@ -151,10 +151,13 @@ class Table:
         return self.sliced(None)
 
     def sliced(self, slice_rows: int | None) -> dict[str, Any]:
-        """Return the configuration with slices of so many rows."""
+        """Return the configuration with slices of so many rows, and then no search for deletions.
+
+        A load in slices would end with that search, one in a single piece does not.
+        """
         table: dict[str, Any] = {"cursor": VERSION}
         if slice_rows is not None:
-            table["slice_rows"] = slice_rows
+            table |= {"slice_rows": slice_rows, "sweep_every_hours": None}
         options = {"url": self.source.url(), "db_schema": _SCHEMA, "tables": {_TABLE: table}}
         return {"name": "bench", "kind": "database", "options": options}
 
