@@ -13,7 +13,8 @@ from child import serve
 
 from crmhouse.settings import Settings, SourceConfig
 from crmhouse.warehouse import Warehouse
-from ingestion.sync import Asked, sync_source
+from ingestion.stream_sync import Asked
+from ingestion.sync import sync_source
 
 _TOP = 25
 
