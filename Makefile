@@ -41,4 +41,4 @@ lock:
 	touch $@
 
 clean:
-	rm -rf .venv .crmhouse demo dbt/target dbt/logs
+	rm -rf .venv .crmhouse demo dbt/target dbt/logs benchmarks/.venv-peers benchmarks/results
