@@ -48,6 +48,7 @@ class Copy:
 
     Attributes:
         types: the type of each field, in the order of the source's columns.
+        is_whole: whether these are all the fields that the records have.
         send: opens the rows that can be landed, as chunks of one binary COPY with the number of
             rows in each; given the type of each field that is wanted, and the meta columns if any.
         rejects: the rows that cannot, given the number of those that could.
@@ -58,6 +59,7 @@ class Copy:
         [Mapping[str, ColumnType], Meta | None], AbstractContextManager[Iterator[tuple[int, bytes]]]
     ]
     rejects: Callable[[int], Iterable[Reject]]
+    is_whole: bool = True
 
 
 def takes(table: RawTable, copy: Copy) -> bool:
@@ -65,10 +67,11 @@ def takes(table: RawTable, copy: Copy) -> bool:
 
     Where not, the records have to be looked at one by one.
     """
-    return all(_suits(table, *field) for field in copy.types.items())
+    return all(suits(table, *field) for field in copy.types.items())
 
 
-def _suits(table: RawTable, source_field: str, kind: ColumnType) -> bool:
+def suits(table: RawTable, source_field: str, kind: ColumnType) -> bool:
+    """Say whether a field of that type fits its column, or one that the table may still get."""
     known = table.columns.get(source_field)
     if known is not None and kind in {known.type, _NARROWER.get(known.type)}:
         return True
@@ -95,7 +98,7 @@ def copy_into(
     """
     table = staging.table
     columns = {name: table.want(name, kind) for name, kind in copy.types.items()}
-    staging.begin_copy(list(copy.types))
+    staging.begin_copy(list(copy.types), is_whole=copy.is_whole)
     wanted = {name: column.type for name, column in columns.items()}
     meta = _meta(run_id, table) if run_id else None
     targets = [*(column.name for column in columns.values()), *(meta.columns if meta else ())]

@@ -19,9 +19,9 @@ import psycopg
 
 from crmhouse.errors import RunFailedError, TooManyBadRecordsError
 from ingestion.catalogue import refresh_statistics
-from ingestion.copies import copy_into, takes
+from ingestion.copies import copy_into, suits, takes
 from ingestion.direct import Direct
-from ingestion.merge import Merged, is_empty, merge, tombstones, try_to_share, watermark
+from ingestion.merge import Merged, is_empty, merge, share, tombstones, watermark
 from ingestion.raw_tables import evolve, note_vanished, prepare
 from ingestion.rejected import REJECTED, reasons
 from ingestion.runs import SliceRun, forget, quarantine, save_checkpoint, supersede
@@ -136,10 +136,16 @@ def _land_without_merge(
         psycopg.errors.DeadlockDetected: two slices have the same keys; nothing was landed.
     """
     table = prepare(connection, run.source, stream, run.run_id, limits.contract)
+    if part.is_shared and all(suits(table, *field) for field in part.types.items()):
+        # Made beforehand: slices that share the table would wait for each other to make them.
+        for source_field, kind in part.types.items():
+            table.want(source_field, kind)
+        with connection.transaction():
+            evolve(connection, table, run.run_id)
     with connection.transaction():
-        if not (table.columns and try_to_share(connection, table)):
+        if not (table.columns and share(connection, table, wait=part.is_first)):
             return None
-        if not (is_empty(connection, table) or (part.is_first and part.holds == "changes")):
+        if not (part.is_first or is_empty(connection, table)):
             return None
         with Direct(connection, table, run.place, run_id=run.run_id) as staging:
             _stage(staging, part, limits.on_records, run.run_id)

@@ -96,8 +96,19 @@ def lock(connection: Connection, table: RawTable) -> None:
     connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table.lock_key])
 
 
-def try_to_share(connection: Connection, table: RawTable) -> bool:
-    """Share the lock with others who only add rows, if no merge has it; say whether it was so."""
+def share(connection: Connection, table: RawTable, *, wait: bool) -> bool:
+    """Share the lock with others who only add rows; say whether it was to be had.
+
+    Args:
+        connection: in a transaction.
+        table: the raw table.
+        wait: whether to wait for a merge to end; else it is not to be had while one has it.
+    """
+    if wait:
+        connection.execute(
+            "select pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [table.lock_key]
+        )
+        return True
     row = connection.execute(
         "select pg_try_advisory_xact_lock_shared(hashtextextended(%s, 0))", [table.lock_key]
     ).fetchone()
@@ -113,11 +124,14 @@ def is_empty(connection: Connection, table: RawTable) -> bool:
 
 
 def tombstones(connection: Connection, table: RawTable) -> int:
-    """Count the rows that the source has deleted."""
+    """Count the rows that the source has deleted, of those that this transaction has added."""
     if not table.stream.deleted:
         return 0
     row = connection.execute(
-        sql.SQL("select count(*) from {} where _deleted_at is not null").format(table.identifier)
+        sql.SQL(
+            "select count(*) from {} "
+            "where _deleted_at is not null and xmin = pg_current_xact_id()::xid"
+        ).format(table.identifier)
     ).fetchone()
     return row[0] if row else 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ingestion.copies import Copy
     from ingestion.runs import SliceRun
     from ingestion.staging import Staging
+    from ingestion.streams import ColumnType
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Slice:
             their checkpoints are emptied in the transaction that lands this one.
         holds: `changes`: records that are new or changed. `all`: every record of the stream.
             `keys`: the key of every record. With the last two, rows that are missing were deleted.
+        types: the types of the fields, where the source tells them beforehand.
         copy: the same records the fast way, where the source is a PostgreSQL.
         is_first: whether raw has none of the records yet, so that they need no merge.
         is_shared: whether other processes may land the stream's other slices meanwhile.
@@ -45,6 +47,7 @@ class Slice:
     reported: int | None = None
     overtakes: Collection[str] = ()
     holds: Literal["changes", "all", "keys"] = "changes"
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
     copy: Copy | None = None
     is_first: bool = False
     is_shared: bool = False

@@ -154,14 +154,14 @@ class Staging:
                 newest = pc.max(rows[name]).as_py()
             self.newest = max(filter(None, (self.newest, newest)), default=None)
 
-    def begin_copy(self, fields: Sequence[str]) -> None:
-        """Make the target ready for rows with these fields, all of the stream's.
+    def begin_copy(self, fields: Sequence[str], *, is_whole: bool) -> None:
+        """Make the target ready for rows with these fields.
 
         Raises:
             SourceRefusedError: the key or the version is not among them.
         """
         self.fields |= dict.fromkeys(fields)
-        self.records, self.whole = 1, True
+        self.records, self.whole = 1, is_whole
         self._require_columns()
         self.complete()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
@@ -18,6 +18,7 @@ from ingestion.landing import land_slice, moment_of
 from ingestion.locks import require
 from ingestion.raw_tables import prepare
 from ingestion.runs import SliceRun, checkpoints, is_failing
+from ingestion.sources.connector import always
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 NO_SLICE = "-"
 """Stands in `ops.sync_runs` for the slice of a failure that belongs to none, and for the stream."""
 
-_POLL_SECONDS = 0.2
 _ROWS_SECONDS = 3600
 
 
@@ -114,23 +114,64 @@ def lead(work: Work, stream: Stream, asked: Asked, patience: float) -> bool:
     if asked.window:
         name += " from {} to {}".format(*asked.window)
     elif not work.locks.take(name) and not asked.everything:
-        with closing(work.reader.shared(stream, work.landed(stream))) as open_slices:
+        with closing(work.reader.shared(stream, work.landed(stream), always)) as open_slices:
             if next(open_slices, None) is not None:
                 return False
     require(work.locks, name, work.place(stream), patience=patience)
     return True
 
 
+class Claims:
+    """The slices of a stream that this process has taken for itself, while others take others.
+
+    Attributes:
+        landed: the checkpoints of the stream, by slice.
+    """
+
+    def __init__(self, work: Work, stream: Stream) -> None:
+        self._locks, self._place = work.locks, work.place(stream)
+        self._look = partial(work.landed, stream)
+        self._held: set[str] = set()
+        self.landed = self._look()
+
+    def take(self, name: str) -> bool:
+        """Claim a slice; say whether it is ours to land. What has landed meanwhile is looked up."""
+        is_free = self._locks.take(self._lock_of(name))
+        self.landed.update(self._look())
+        if is_free:
+            self._held.add(name)
+        if name in self.landed:
+            self.release()
+            return False
+        return is_free
+
+    def release(self) -> None:
+        """Leave all claimed slices to others: they have landed, or they failed."""
+        while self._held:
+            self._locks.release(self._lock_of(self._held.pop()))
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Leave them to others however the block ends."""
+        try:
+            yield
+        finally:
+            self.release()
+
+    def _lock_of(self, name: str) -> str:
+        return f"sync {self._place} {name}"
+
+
 def _slices(
-    work: Work, stream: Stream, asked: Asked, landed: Checkpoints, *, leads: bool
+    work: Work, stream: Stream, asked: Asked, claims: Claims, *, leads: bool
 ) -> Generator[Slice]:
     if not leads:
-        return work.reader.shared(stream, landed)
+        return work.reader.shared(stream, claims.landed, claims.take)
     if asked.window:
         return work.reader.window(stream, *asked.window)
     if asked.everything:
-        return whole(work.reader, stream, landed)
-    return work.reader.slices(stream, landed)
+        return whole(work.reader, stream, claims.landed)
+    return work.reader.slices(stream, claims.landed, claims.take)
 
 
 def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Iterator[SliceRun]:
@@ -138,12 +179,16 @@ def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Ite
     part, started_at, idle = NO_SLICE, datetime.now(UTC), True
     source = work.source.name
     try:
-        landed = work.landed(stream)
+        claims = Claims(work, stream)
         since = work.now()
-        with closing(_slices(work, stream, asked, landed, leads=leads)) as slices:
+        with (
+            closing(_slices(work, stream, asked, claims, leads=leads)) as slices,
+            claims.released(),
+        ):
             for slice_ in slices:
                 part, started_at, idle = slice_.name, datetime.now(UTC), False
-                run = _land(work, stream, replace(slice_, since=since), landed)
+                run = _land(work, stream, replace(slice_, since=since), claims.landed)
+                claims.release()
                 if run is not None:
                     yield run
                 part, started_at, since = NO_SLICE, datetime.now(UTC), work.now()
@@ -163,23 +208,11 @@ def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Ite
 
 
 def _land(work: Work, stream: Stream, part: Slice, landed: Checkpoints) -> SliceRun | None:
-    """Land a slice, unless another process does; then `landed` has it now or later."""
+    """Land a slice; None where that has to wait until nobody else lands rows of the stream."""
     place = work.place(stream)
-    own = f"sync {place} {part.name}"
-    if part.is_shared:
-        taken = work.locks.take(own)
-        landed.update(work.landed(stream))
-        if not taken or part.name in landed:
-            if taken:
-                work.locks.release(own)
-            else:
-                time.sleep(_POLL_SECONDS)
-            return None
     is_shared = part.holds == "changes"
     rows = f"rows {place}"
     if not work.locks.take(rows, shared=is_shared, seconds=_ROWS_SECONDS if is_shared else 0):
-        if part.is_shared:
-            work.locks.release(own)
         if part.holds == "keys":
             logger.info("%s: deleted records are looked for when nobody else lands rows", place)
             return None
@@ -209,8 +242,6 @@ def _land(work: Work, stream: Stream, part: Slice, landed: Checkpoints) -> Slice
         )
     finally:
         work.locks.release(rows, shared=is_shared)
-        if part.is_shared:
-            work.locks.release(own)
     landed[part.name] = remembered
     return run
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Mapping
+    from collections.abc import Callable, Collection, Generator, Mapping
     from datetime import datetime
 
     from ingestion.slices import Slice
     from ingestion.streams import Stream
+
+
+Claim: TypeAlias = "Callable[[str], bool]"
+"""Claims a slice by its name; False where another process lands it, or has landed it."""
+
+
+def always(name: str) -> bool:  # noqa: ARG001  # the signature of Claim
+    """Claim a slice where there is no other process."""
+    return True
 
 
 class Connector(Protocol):
@@ -28,16 +37,21 @@ class Connector(Protocol):
     def check(self) -> list[str]:
         """Say what keeps the source from being read; nothing when all is well."""
 
-    def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+    def slices(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim = always
+    ) -> Generator[Slice]:
         """Yield what has to be landed, one after the other.
 
         Args:
             stream: one of this connector's.
             landed: the checkpoints of the stream, by slice. Each slice is in it when the next one
-                is asked for, unless another process lands it.
+                is asked for.
+            claim: claims a slice that other processes may land, too.
         """
 
-    def shared(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+    def shared(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim
+    ) -> Generator[Slice]:
         """Yield those slices which another process may land while one syncs the stream."""
 
     def everything(self, stream: Stream) -> Generator[Slice]:

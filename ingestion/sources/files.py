@@ -23,6 +23,7 @@ from ingestion.readers import KNOWN, Endings, read_file
 from ingestion.readers.parquet import rows_of_parquet
 from ingestion.readers.reading import AS_USUAL, Reading
 from ingestion.slices import Slice
+from ingestion.sources.connector import always
 from ingestion.sources.file_options import FilesOptions, FileStreamOptions, declare
 from ingestion.sources.places import is_wildcard, place_of
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ingestion.batches import Batch
+    from ingestion.sources.connector import Claim
     from ingestion.sources.places import File, Place
     from ingestion.streams import Stream
 
@@ -119,12 +121,18 @@ class FilesConnector:
     def _unknown(self, file: File) -> str:
         return f"{self.place.where}/{file.name} has no known format; {KNOWN}. Or set `format`."
 
-    def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+    def slices(
+        self,
+        stream: Stream,
+        landed: Mapping[str, Mapping[str, Any]],
+        claim: Claim = always,  # noqa: ARG002
+    ) -> Generator[Slice]:
         """Yield a slice for each file that has not been landed as it is now.
 
         Args:
             stream: one of this connector's.
             landed: the checkpoints of the stream, by slice.
+            claim: not needed: no other process lands files of the stream.
 
         Raises:
             SourceRefusedError: the folder is gone, a file has an unknown format, or access is
@@ -158,6 +166,7 @@ class FilesConnector:
         self,
         stream: Stream,  # noqa: ARG002
         landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
+        claim: Claim,  # noqa: ARG002
     ) -> Generator[Slice]:
         """Yield nothing: what a file says depends on the files before it."""
         yield from ()

@@ -121,3 +121,22 @@ def test_a_key_that_differs_by_case_alone_is_another_row(mariadb: Source) -> Non
     mariadb.execute("update things set id = 'A', updated_at = '2026-01-02 00:00:00' where id = 'a'")
     mariadb.sync({"things": THINGS})
     assert mariadb.raw("id", where="_deleted_at is null") == [("A",), ("b",)]
+
+
+def test_a_row_that_is_held_back_for_its_values_is_not_missing(postgres: Source) -> None:
+    postgres.execute(
+        "create table things (id int primary key, n numeric, updated_at timestamptz)",
+        "insert into things values (1, 1, '2026-01-01'), (2, 'NaN', '2026-01-01')",
+    )
+    swept = {"things": {"cursor": "updated_at", "sweep_every_hours": 0}}
+    assert postgres.sync(swept)["changes"].quarantined == 1
+    run = postgres.sync(swept)["deletions"]
+    assert (run.extracted, run.quarantined, run.missing) == (2, 0, 0)
+
+
+def test_after_a_first_load_the_keys_are_not_read_again_at_once(source: Source) -> None:
+    source.execute("create table things (id integer primary key, n integer)")
+    source.execute("insert into things values (1, 1)")
+    daily = {"things": {"cursor": "n"}}
+    assert source.sync(daily).keys() == {"changes"}
+    assert source.sync(daily).keys() == {"changes"}

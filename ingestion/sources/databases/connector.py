@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import ConfigurationError, CrmhouseError, SourceRefusedError
 from ingestion.slices import Slice
+from ingestion.sources.connector import always
 from ingestion.sources.databases.bounds import Bounds, at, back, moment, not_in_future
 from ingestion.sources.databases.connection import Database, database
 from ingestion.sources.databases.options import DatabaseOptions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
     from pathlib import Path
 
+    from ingestion.sources.connector import Claim
     from ingestion.sources.databases.bounds import Mark
     from ingestion.streams import Stream
 
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 LOAD, CHANGES, DELETIONS = "load", "changes", "deletions"
 _LOOKBACK_SECONDS, _LOOKBACK_UNITS = 300, 1000
-_WAIT_SECONDS = 2
+_WAIT_SECONDS = 0.2
 _CANNOT_CUT = frozenset({ColumnType.BOOLEAN, ColumnType.JSONB})
 _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMPTZ, ColumnType.TEXT})
 
@@ -91,12 +93,15 @@ class DatabaseConnector:
             except (ConfigurationError, SourceRefusedError) as error:
                 yield str(error)
 
-    def slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+    def slices(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim = always
+    ) -> Generator[Slice]:
         """Yield what is to be landed, in order.
 
         Args:
             stream: one of this connector's.
             landed: the checkpoints of the stream, by slice; kept up to date while slices land.
+            claim: claims a slice of the first load.
         """
         if stream.snapshot:
             yield from self.everything(stream)
@@ -106,21 +111,25 @@ class DatabaseConnector:
                 yield from self._first(stream)
             if landed.get(CHANGES):
                 return
-            yield from self._load(stream, landed)
+            yield from self._load(stream, landed, claim)
         yield from self._changes(stream, landed)
         yield from self._deletions(stream, landed)
 
-    def shared(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+    def shared(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim
+    ) -> Generator[Slice]:
         """Yield the slices of a first load that is under way."""
         if landed.get(LOAD) and not landed.get(CHANGES):
-            yield from self._load(stream, landed)
+            yield from self._load(stream, landed, claim)
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield one slice with all rows, of one moment."""
         with self._reader(stream) as reader:
             extent = reader.extent()
             newest = self._mark(reader.table, extent.newest)
-            yield _slice(reader, CHANGES, extent, {"cursor": newest}, holds="all")
+            yield _slice(
+                reader, CHANGES, extent, {"cursor": newest}, holds="all", also=_all_read
+            )  # fmt: skip
 
     def window(self, stream: Stream, start: datetime, end: datetime) -> Generator[Slice]:
         """Yield the slice of the rows whose time of change lies in `start` <= time < `end`.
@@ -160,12 +169,16 @@ class DatabaseConnector:
             can_cut = extent.rows > size and key.kind not in _CANNOT_CUT
             cuts = reader.cuts(key.name, size) if can_cut else []
             if not cuts:
-                yield _slice(reader, CHANGES, extent, {"cursor": newest}, is_first=True)
+                yield _slice(
+                    reader, CHANGES, extent, {"cursor": newest}, is_first=True, also=_all_read
+                )  # fmt: skip
                 return
         plan = {"column": key.name, "cuts": cuts, "cursor": newest}
         yield Slice(LOAD, lambda: iter(()), lambda: plan)
 
-    def _load(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+    def _load(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim
+    ) -> Generator[Slice]:
         """Yield the slices of the first load that have not landed; others may land some of them."""
         plan = landed[LOAD]
         ends = [None, *plan["cuts"], None]
@@ -174,17 +187,19 @@ class DatabaseConnector:
             for number, (low, high) in enumerate(pairwise(ends), start=1)
         }
         while missing := [name for name in parts if name not in landed]:
+            claimed = 0
             for name in missing:
-                if name in landed:
+                if name in landed or not claim(name):
                     continue
+                claimed += 1
                 with self._reader(stream) as reader:
                     part = parts[name]
                     yield _slice(
                         reader, name, reader.extent(part), {"landed": True}, part,
                         is_first=True, is_shared=True,
                     )  # fmt: skip
-            if not any(name in landed for name in missing):
-                time.sleep(_WAIT_SECONDS)  # each look at a slice counts its rows in the source
+            if not claimed:  # others land what is left
+                time.sleep(_WAIT_SECONDS)
 
     def _changes(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
         known = (landed.get(CHANGES) or landed[LOAD])["cursor"]
@@ -214,12 +229,14 @@ class DatabaseConnector:
         if last and now - datetime.fromisoformat(last) < timedelta(hours=hours):
             return
         with self._reader(stream) as reader:
+            extent = reader.extent()
             yield Slice(
                 DELETIONS,
                 reader.keys,
                 lambda: {"read_at": now.isoformat()},
-                reported=reader.extent().rows,
+                reported=extent.rows,
                 holds="keys",
+                copy=reader.copy_keys(extent),
             )
 
     def _lookback(self, table: Table) -> float:
@@ -266,10 +283,16 @@ def _slice(
         lambda: reader.batches(*parts),
         lambda: checkpoint,
         reported=extent.rows,
+        types=table.types,
         copy=reader.copy(extent, *parts),
         newest=newest,
         **more,
     )
+
+
+def _all_read() -> Mapping[str, Mapping[str, Any]]:
+    """Return the checkpoint that says that no row was deleted and is still there."""
+    return {DELETIONS: {"read_at": datetime.now(UTC).isoformat()}}
 
 
 def _short(when: datetime) -> str:

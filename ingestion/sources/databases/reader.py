@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -99,6 +99,16 @@ class Reader:
         if not (self._is_postgres and expressions.is_sendable(self.table)):
             return None
         return copy_of(self.database, self.connection, self.table, self._where(*parts), extent.rows)
+
+    def copy_keys(self, extent: Extent) -> Copy | None:
+        """Return the fast way to the keys of all rows, where there is one."""
+        if not (self._is_postgres and expressions.is_sendable(self.table)):
+            return None
+        keys = {column.name: column.kind for column in self.table.key}
+        # Of the keys alone, so that no value of another column keeps a row back.
+        table = replace(self.table, columns=self.table.key)
+        copy = copy_of(self.database, self.connection, table, sa.true(), extent.rows)
+        return replace(copy, types=keys, is_whole=False)
 
     def cuts(self, column: str, size: int) -> list[Mark]:
         """Return the values of a column that cut the table into slices of about so many rows.
