@@ -25,7 +25,7 @@ lint: .venv/ready
 	cd dbt && ../$(BIN)/sqlfluff lint models macros tests
 
 bench: .venv/ready
-	$(BIN)/python benchmarks/landing.py
+	$(BIN)/python benchmarks/landing.py $(BENCH)
 
 # The lock files carry hashes and no index address, so they install from any index.
 # They are complete, so they are installed without resolving again (--no-deps).
@@ -41,4 +41,4 @@ lock:
 	touch $@
 
 clean:
-	rm -rf .venv .crmhouse demo dbt/target dbt/logs
+	rm -rf .venv .crmhouse demo dbt/target dbt/logs benchmarks/.venv-peers benchmarks/results

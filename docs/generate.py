@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr
 from crmhouse.cli import main as command_line
 from crmhouse.settings import DbtSettings, Settings, SourceConfig
 from ingestion.sources import KINDS
+from ingestion.sources.databases.options import TableOptions
 from ingestion.sources.exports import SYSTEMS
 from ingestion.sources.files import FileStreamOptions
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 NOTICE = "<!-- Made by docs/generate.py: edit the code, not this page. -->\n"
 NOT_SETTINGS = {"config_file"}
+_ENTRIES = {"database": ("tables", TableOptions), "files": ("streams", FileStreamOptions)}
 
 
 def pages() -> dict[str, str]:
@@ -80,8 +82,9 @@ def _sources() -> Iterator[str]:
                 version = stream.version or "none: the record read last"
                 yield f"| {stream.name} | {stream.object} | {key} | {version} |"
         else:
-            yield "\n### Each entry of streams\n"
-            yield from _table(FileStreamOptions)
+            entries, model = _ENTRIES[name]
+            yield f"\n### Each entry of {entries}\n"
+            yield from _table(model)
 
 
 def _table(model: type[BaseModel], prefix: str = "", skip: set[str] = frozenset()) -> Iterator[str]:  # type: ignore[assignment]

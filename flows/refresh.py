@@ -27,7 +27,7 @@ from flows.results import RefreshResult, StreamFailure
 from flows.work import Work, let_our_loggers_speak
 from ingestion.locks import hold_sources
 from ingestion.sources import connector
-from ingestion.sync import NO_SLICE
+from ingestion.stream_sync import NO_SLICE
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State

@@ -28,6 +28,7 @@ from crmhouse.errors import (
 from flows import assets
 from identity.resolve import resolve
 from ingestion import sync
+from ingestion.stream_sync import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +104,7 @@ def sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
     materialize(raw, by="crmhouse", **options)(_sync_stream)(work, source, stream)
 
 
-class _Collector(sync.Silent):
+class _Collector(Silent):
     """Keeps what each slice did."""
 
     def __init__(self, work: Work) -> None:

@@ -24,7 +24,8 @@ from ingestion.quarantine import SELECTED, counts, require_ids
 from ingestion.runs import REPLAY, SliceRun
 from ingestion.slices import Slice
 from ingestion.sources import connector
-from ingestion.sync import no_rules, record_failure
+from ingestion.stream_sync import record_failure
+from ingestion.sync import no_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
     from ingestion.quarantine import Selection
     from ingestion.sources.connector import Connector
+    from ingestion.stream_sync import Rules
     from ingestion.streams import Contract, Stream
-    from ingestion.sync import Rules
 
 NOT_REPLAYABLE: Mapping[str, str] = MappingProxyType(
     {

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from crmhouse.cli.output import Table, emit_json, emit_tables, format_option
-from crmhouse.errors import ConfigurationError
+from crmhouse.errors import ConfigurationError, SourceRefusedError, SourceUnavailableError
 
 if TYPE_CHECKING:
     from crmhouse.cli.app import App
+    from crmhouse.settings import SourceConfig
 
 
 @click.command()
@@ -64,13 +65,11 @@ def sources(app: App, kinds: bool, form: str) -> None:
     if kinds:
         _show_kinds(form)
         return
-    from ingestion.sources import connector
-
     found = [
         {
             "source": source.name,
             "kind": source.kind,
-            "streams": [stream.name for stream in connector(app.settings, source).streams()],
+            "streams": _streams(app, source),
             "raw_schema": f"raw_{source.name}",
             "schedule": source.schedule,
         }
@@ -85,6 +84,18 @@ def sources(app: App, kinds: bool, form: str) -> None:
     ]
     columns = ("source", "kind", "streams", "raw schema", "schedule")
     emit_tables(Table("Sources", columns, rows))
+
+
+def _streams(app: App, source: SourceConfig) -> list[str] | None:
+    """Return the streams of a source; say why, where it has to be asked and does not answer."""
+    from ingestion.sources import connector
+
+    reader = connector(app.settings, source)
+    try:
+        return [stream.name for stream in reader.streams()]
+    except (SourceUnavailableError, SourceRefusedError) as error:
+        click.echo(f"{source.name}: {error}", err=True)
+        return None
 
 
 def _show_kinds(form: str) -> None:

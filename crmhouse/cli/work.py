@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
     from flows.results import RefreshResult
     from ingestion.runs import SliceRun
-    from ingestion.sync import Asked
+    from ingestion.stream_sync import Asked
 
 _MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 WAREHOUSE_VARIABLE = "CRMHOUSE_WAREHOUSE_URL"
@@ -100,7 +100,7 @@ def _asked(
     full_refresh: bool,
 ) -> Asked:
     """Check what is asked for besides the targets."""
-    from ingestion.sync import Asked
+    from ingestion.stream_sync import Asked
 
     if full_refresh and (start or end):
         raise click.UsageError("--full-refresh reads everything: leave out --from and --to.")

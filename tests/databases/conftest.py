@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from crmhouse.warehouse import Warehouse
     from ingestion.runs import SliceRun
-    from ingestion.sync import Asked
+    from ingestion.stream_sync import Asked
 
 DIALECTS = ("postgresql", "mariadb", "sqlite")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingestion.sync import Asked, sync_source
+from ingestion.stream_sync import Asked
+from ingestion.sync import sync_source
 
 if TYPE_CHECKING:
     from conftest import Source

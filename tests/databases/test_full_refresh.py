@@ -11,7 +11,8 @@ from landing_records import fetch
 
 from crmhouse.errors import SyncFailedError
 from ingestion.sources import connector
-from ingestion.sync import Asked, sync_source
+from ingestion.stream_sync import Asked
+from ingestion.sync import sync_source
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crmhouse.errors import ConfigurationError, SyncFailedError
-from ingestion.sync import Asked
+from ingestion.stream_sync import Asked
 
 if TYPE_CHECKING:
     from conftest import Source

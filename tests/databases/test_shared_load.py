@@ -11,7 +11,8 @@ from fault_points import Child
 
 from crmhouse.errors import AlreadyRunningError
 from ingestion.locks import open_locks
-from ingestion.sync import Asked, Silent, sync_source
+from ingestion.stream_sync import Asked, Silent
+from ingestion.sync import sync_source
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import uuid
 from collections import Counter
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from file_sources import files, sync, write
-from hostile_files import CHANGED, FOLDER, KINDS, PARQUET, good, made, parquet_of
+from hostile_files import CHANGED, FOLDER, KINDS, PARQUET, array_of, good, made, parquet_of
 from landing_records import fetch
 
 from crmhouse.errors import SourceUnavailableError, SyncFailedError
@@ -184,6 +185,11 @@ MADE: dict[str, tuple[bytes, Outcome]] = {
 }
 
 
+# Read from an archive, a file has to be started again where a line is odd.
+PACKED = ("nul_bytes.csv", "ragged_rows.csv", "invalid_utf8.csv", "unclosed_quote.csv")
+BREAKING = ("unclosed_quote.jsonl", "not_records.jsonl")
+
+
 @dataclass(frozen=True)
 class Landing:
     """A folder that is synced into the stream `things`, its versions told by a column or not."""
@@ -229,7 +235,17 @@ def contents() -> dict[str, tuple[bytes, Outcome]]:
     found = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.name[0] != "."}
     found |= {f"{name}.parquet": parquet_of(values) for name, values in PARQUET.items()}
     assert found.keys() == OUTCOMES.keys()
-    return {name: (found[name], OUTCOMES[name]) for name in sorted(found)} | MADE
+    known = {name: (found[name], OUTCOMES[name]) for name in sorted(found)} | MADE
+    packed = {f"{name}.gz": (gzip.compress(known[name][0]), known[name][1]) for name in PACKED}
+    return known | packed | dict(arrays(known))
+
+
+def arrays(known: dict[str, tuple[bytes, Outcome]]) -> Iterator[tuple[str, tuple[bytes, Outcome]]]:
+    """JSON arrays of the JSON Lines: the same, but for lines that break the array itself."""
+    for name, (content, outcome) in known.items():
+        if name.endswith(".jsonl") and not name.startswith("byte_order_mark"):
+            array = array_of(content), Outcome(refused="JSON") if name in BREAKING else outcome
+            yield name.removesuffix("l"), array
 
 
 FILES = contents()

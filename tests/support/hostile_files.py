@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from datetime import date
 from pathlib import Path
@@ -64,8 +65,17 @@ def made(ending: str, *values: str) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
+def array_of(lines: bytes) -> bytes:
+    """The JSON array of these JSON Lines."""
+    return b"[" + b",".join(line for line in lines.splitlines() if line.strip()) + b"]"
+
+
 def good(ending: str) -> bytes:
     """A file in which nothing is wrong."""
+    if ending == ".json":
+        return array_of(good(".jsonl"))
+    if ending.endswith(".gz"):
+        return gzip.compress(good(ending.removesuffix(".gz")))
     if ending == ".csv":
         return f"id,changed\ngood,{CHANGED}\n".encode()
     if ending == ".parquet":

@@ -1,0 +1,224 @@
+"""The sync of one stream: its slices, one after the other, alone or beside other processes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+
+from crmhouse.errors import AlreadyRunningError, WarehouseError
+from ingestion.faults import FAULTS, of_ours
+from ingestion.full_refresh import whole
+from ingestion.landing import land_slice, moment_of
+from ingestion.locks import require
+from ingestion.raw_tables import prepare
+from ingestion.runs import SliceRun, checkpoints, is_failing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from uuid import UUID
+
+    from crmhouse.rules import RowRule
+    from crmhouse.settings import Settings, SourceConfig
+    from crmhouse.warehouse import Warehouse
+    from ingestion.locks import Locks
+    from ingestion.runs import Checkpoints
+    from ingestion.slices import Slice
+    from ingestion.sources.connector import Connector
+    from ingestion.streams import Stream
+
+    Rules = Callable[[str, str], list[RowRule]]
+
+logger = logging.getLogger(__name__)
+
+NO_SLICE = "-"
+"""Stands in `ops.sync_runs` for the slice of a failure that belongs to none, and for the stream."""
+
+_POLL_SECONDS = 0.2
+_ROWS_SECONDS = 3600
+
+
+class Listener(Protocol):
+    """Is told how a sync gets on."""
+
+    def arrived(self, place: str, records: int, expected: int | None) -> None:
+        """Hear how many records of a slice have arrived, and how many will, if that is known."""
+
+    def landed(self, run: SliceRun) -> None:
+        """Hear what a slice did that has landed."""
+
+
+class Silent:
+    """A listener that tells nobody."""
+
+    def arrived(self, place: str, records: int, expected: int | None) -> None:
+        """Pass over it."""
+
+    def landed(self, run: SliceRun) -> None:
+        """Pass over it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be synced of a stream; what is new, when nothing is said.
+
+    Attributes:
+        everything: a full refresh: all records, and so also which ones are gone.
+        window: a backfill: records that changed from the first moment on, and before the second.
+    """
+
+    everything: bool = False
+    window: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the sync of every stream of a source needs."""
+
+    warehouse: Warehouse
+    settings: Settings
+    source: SourceConfig
+    reader: Connector
+    run_id: UUID
+    rules: Rules
+    listener: Listener
+    locks: Locks
+
+    def landed(self, stream: Stream) -> Checkpoints:
+        """Return the checkpoints of a stream, by slice."""
+        with self.warehouse.connect() as connection:
+            return checkpoints(connection, self.source.name, stream.name)
+
+    def now(self) -> datetime:
+        """Return the warehouse's time, which `_loaded_at` is of."""
+        with self.warehouse.connect() as connection:
+            return moment_of(connection)
+
+    def place(self, stream: Stream) -> str:
+        """Return source and stream, for locks and messages."""
+        return f"{self.source.name}.{stream.name}"
+
+
+def lead(work: Work, stream: Stream, asked: Asked, patience: float) -> bool:
+    """Take the lead of a stream; say whether it was to be had, or help is welcome.
+
+    Raises:
+        AlreadyRunningError: another process leads, and there is nothing to help with.
+    """
+    name = f"sync {work.place(stream)}"
+    if asked.window:
+        name += " from {} to {}".format(*asked.window)
+    elif not work.locks.take(name) and not asked.everything:
+        with closing(work.reader.shared(stream, work.landed(stream))) as open_slices:
+            if next(open_slices, None) is not None:
+                return False
+    require(work.locks, name, work.place(stream), patience=patience)
+    return True
+
+
+def _slices(
+    work: Work, stream: Stream, asked: Asked, landed: Checkpoints, *, leads: bool
+) -> Generator[Slice]:
+    if not leads:
+        return work.reader.shared(stream, landed)
+    if asked.window:
+        return work.reader.window(stream, *asked.window)
+    if asked.everything:
+        return whole(work.reader, stream, landed)
+    return work.reader.slices(stream, landed)
+
+
+def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Iterator[SliceRun]:
+    """Land the slices of a stream that have something to do; record the one that fails."""
+    part, started_at, idle = NO_SLICE, datetime.now(UTC), True
+    source = work.source.name
+    try:
+        landed = work.landed(stream)
+        since = work.now()
+        with closing(_slices(work, stream, asked, landed, leads=leads)) as slices:
+            for slice_ in slices:
+                part, started_at, idle = slice_.name, datetime.now(UTC), False
+                run = _land(work, stream, replace(slice_, since=since), landed)
+                if run is not None:
+                    yield run
+                part, started_at, since = NO_SLICE, datetime.now(UTC), work.now()
+        if idle:  # a bad file that was taken away leaves no slice that could end the failure
+            clean = SliceRun(work.run_id, source, stream.name, part, "succeeded", started_at)
+            with work.warehouse.connect(autocommit=True) as connection:
+                prepare(connection, source, stream, work.run_id)
+                if is_failing(connection, source, stream.name):
+                    clean.record(connection)
+    except FAULTS as caught:
+        error = of_ours(caught, f"{source}.{stream.name} {part}")
+        failed = SliceRun(
+            work.run_id, source, stream.name, part, "failed", started_at, error=str(error)
+        )
+        record_failure(work.warehouse, failed)
+        raise error from None  # a chain would carry the database's own text, which quotes rows
+
+
+def _land(work: Work, stream: Stream, part: Slice, landed: Checkpoints) -> SliceRun | None:
+    """Land a slice, unless another process does; then `landed` has it now or later."""
+    place = work.place(stream)
+    own = f"sync {place} {part.name}"
+    if part.is_shared:
+        taken = work.locks.take(own)
+        landed.update(work.landed(stream))
+        if not taken or part.name in landed:
+            if taken:
+                work.locks.release(own)
+            else:
+                time.sleep(_POLL_SECONDS)
+            return None
+    is_shared = part.holds == "changes"
+    rows = f"rows {place}"
+    if not work.locks.take(rows, shared=is_shared, seconds=_ROWS_SECONDS if is_shared else 0):
+        if part.is_shared:
+            work.locks.release(own)
+        if part.holds == "keys":
+            logger.info("%s: deleted records are looked for when nobody else lands rows", place)
+            return None
+        doing = "compares all rows" if is_shared else "lands rows"
+        raise AlreadyRunningError(
+            f"{place}: another process {doing} of this stream, so {part.name} was not landed. Wait "
+            "for it to end."
+        )
+    remembered: dict[str, Any] = {}
+
+    def checkpoint() -> Mapping[str, Any]:
+        remembered.update(part.checkpoint())
+        return remembered
+
+    try:
+        run = land_slice(
+            work.warehouse,
+            work.source.name,
+            stream,
+            replace(part, checkpoint=checkpoint),
+            run_id=work.run_id,
+            max_quarantine_share=work.settings.max_quarantine_share,
+            rules=work.rules(work.reader.system, stream.name),
+            contract=work.source.schema_contract,
+            floor=work.settings.refresh_row_floor,
+            on_records=lambda n: work.listener.arrived(f"{place} {part.name}", n, part.reported),
+        )
+    finally:
+        work.locks.release(rows, shared=is_shared)
+        if part.is_shared:
+            work.locks.release(own)
+    landed[part.name] = remembered
+    return run
+
+
+def record_failure(warehouse: Warehouse, failed: SliceRun) -> None:
+    """Write the record of a failure, unless it is the warehouse that has failed."""
+    try:
+        with warehouse.connect() as connection:
+            failed.record(connection)
+    except (WarehouseError, psycopg.Error) as error:
+        logger.warning("The failure cannot be recorded in ops.sync_runs: %s", type(error).__name__)
