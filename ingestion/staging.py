@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from crmhouse.rules import RowRule
-    from ingestion.batches import PayloadKind
+    from ingestion.batches import PayloadKind, Values
     from ingestion.fitting import Misfits
     from ingestion.raw_tables import RawTable
     from ingestion.streams import Column
@@ -122,7 +122,7 @@ class Staging:
         if batch.whole:
             self._require_columns()
         arrays, misfits = fit_batch(self.table, batch)
-        rejects = [*map(unreadable, batch.rejects), *self._explain(batch, misfits)]
+        rejects = [*map(unreadable, batch.rejects), *self._explain(batch, arrays, misfits)]
         self.extracted += batch.rows + len(batch.rejects)
         self.rejected += len(rejects)
         rows = pa.table(arrays)
@@ -239,13 +239,17 @@ class Staging:
                     "the file, or the name in the configuration, and sync again."
                 )
 
-    def _explain(self, batch: Batch, misfits: Misfits) -> Iterator[Rejected]:
+    def _explain(
+        self, batch: Batch, arrays: dict[str, pa.Array], misfits: Misfits
+    ) -> Iterator[Rejected]:
         kind: PayloadKind = "table" if batch.whole else "json"
         fields = {column.name: name for name, column in self.table.columns.items()}
+        keys = [
+            (arrays.get(name), batch.fields.get(fields.get(name, "")))
+            for name in self.table.stream.key
+        ]
         for position, (reason, detail) in misfits.items():
-            values = (batch.fields.get(fields.get(name, "")) for name in self.table.stream.key)
-            parts = [_plain(known[position]) for known in values if known is not None]
-            key = "|".join(str(part) for part in parts if part is not None)
+            key = "|".join(filter(None, (_key_part(*part, position) for part in keys)))
             held = batch.held[position] if batch.held else None
             yield Rejected(Reject(key or None, reason, detail, batch.payload(position)), kind, held)
 
@@ -324,8 +328,23 @@ class Staging:
         ).format(time, self.target)
 
 
-def _plain(value: object) -> object:
-    return value.as_py() if isinstance(value, pa.Scalar) else value
+def _key_part(fitted: pa.Array | None, arrived: Values | None, position: int) -> str | None:
+    """Write a value of the key as PostgreSQL does; one that does not fit, as it arrived."""
+    value = None if fitted is None else fitted[position].as_py()
+    if value is None and arrived is not None:
+        value = arrived[position]
+        value = value.as_py() if isinstance(value, pa.Scalar) else value
+    match value:
+        case None:
+            return None
+        case bool():
+            return "t" if value else "f"
+        case datetime():
+            utc = value.astimezone(UTC) if value.tzinfo else value
+            text = utc.replace(tzinfo=None).isoformat(sep=" ")
+            return (text.rstrip("0") if "." in text else text) + "+00"
+        case _:
+            return str(value)
 
 
 def _lines(rows: pa.Table) -> pa.Buffer:

@@ -39,3 +39,32 @@ def test_a_row_whose_record_is_held_back_stays(postgres: Source, columns: str, k
     postgres.execute("update things set amount = 2")
     postgres.sync(**options)
     assert postgres.raw("amount") == [(2,)]
+
+
+@pytest.mark.parametrize("key", ["datetime", "date", "decimal(5,2)", "boolean"])
+@pytest.mark.parametrize("fixture", ["mariadb", "sqlite"])
+def test_a_row_of_another_database_stays_too(
+    request: pytest.FixtureRequest, fixture: str, key: str
+) -> None:
+    source: Source = request.getfixturevalue(fixture)
+    value = {
+        "datetime": "'2026-01-01 10:00:00.5'", "date": "'2026-01-01'", "boolean": "1",
+    }.get(key, "1.1")  # fmt: skip
+    kind = "datetime(6)" if (fixture, key) == ("mariadb", "datetime") else key
+    source.execute(
+        f"create table things (b {kind} not null, a integer not null, day date, "
+        "primary key (a, b))",
+        f"insert into things values ({value}, 1, '2026-01-01')",
+    )
+    source.sync()
+    with source.engine.begin() as connection:
+        if fixture == "mariadb":
+            connection.exec_driver_sql("set sql_mode = ''")
+        connection.exec_driver_sql("update things set day = '0000-00-00'")
+    (run,) = source.sync().values()
+    assert (run.quarantined, run.missing) == (1, 0)
+    source.execute("update things set day = '2026-01-02'")
+    source.sync()
+    with source.warehouse.connect() as connection_:
+        found = connection_.execute("select resolution from ops.quarantine").fetchall()
+    assert found == [("superseded",)]

@@ -34,7 +34,8 @@ _READ_SECONDS = 3600  # how long MySQL waits for us while a batch is landed
 _SQLITE_STEPS = 100_000
 # Statement timeouts: PostgreSQL, MySQL, MariaDB. Refusals: login, privileges, what does not exist.
 _TIMEOUTS = frozenset({"57014", "3024", "1969"})
-_REFUSALS = ("28", "42", "3D", "1044", "1045", "1049", "1142", "1146", "1054")
+_REFUSALS = ("28", "42", "3D")
+_NUMBERS_OF_REFUSALS = frozenset({"1044", "1045", "1049", "1142", "1146", "1054"})
 # PostgreSQL's driver gives no code where no connection came about.
 _NO_ENTRY = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted")
 
@@ -132,7 +133,8 @@ class Database:
 
     def _of_ours(self, error: Exception) -> CrmhouseError:
         cause = getattr(error, "orig", None) or error
-        code = str(getattr(cause, "sqlstate", None) or _first_argument(cause) or "unknown")
+        state = getattr(cause, "sqlstate", None) or ""
+        code = str(_first_argument(cause) or state or "unknown")
         what = f"{type(cause).__name__}, code {code}"
         if code in _TIMEOUTS or str(cause) == "interrupted":
             return SourceUnavailableError(
@@ -140,7 +142,7 @@ class Database:
                 "cancelled. Raise statement_timeout_seconds, or read smaller slices."
             )
         is_kept_out = code == "unknown" and any(text in str(cause) for text in _NO_ENTRY)
-        if code.startswith(_REFUSALS) or is_kept_out:
+        if state.startswith(_REFUSALS) or code in _NUMBERS_OF_REFUSALS or is_kept_out:
             return SourceRefusedError(
                 f"Source {self.name}: the database at {self.place} refused ({what}). See that "
                 "user and password are right, that the tables and columns exist, and that the "

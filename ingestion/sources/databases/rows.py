@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlalchemy.exc import SQLAlchemyError
 
 from ingestion.batches import Batch
 from ingestion.streams import ColumnType
@@ -42,11 +43,18 @@ def batches(
         batch_rows: rows in memory at once.
         types: of the fields.
     """
-    rows = connection.execution_options(
+    streamed = connection.execution_options(
         stream_results=True, max_row_buffer=batch_rows, yield_per=batch_rows
-    ).execute(query)
-    for part in rows.partitions(batch_rows):
-        yield _batch(table, part, types)
+    )
+    with streamed.execute(query) as rows:
+        unread: Any = getattr(rows.cursor, "_result", None)
+        try:
+            for part in rows.partitions(batch_rows):
+                yield _batch(table, part, types)
+        except SQLAlchemyError:
+            if unread is not None:  # PyMySQL would go on reading from the connection that is lost
+                unread.unbuffered_active = False
+            raise
 
 
 def _batch(table: Table, rows: Sequence[Sequence[Any]], types: Mapping[str, ColumnType]) -> Batch:

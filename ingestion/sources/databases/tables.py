@@ -141,13 +141,26 @@ def reflect(
     """
     inspector = sa.inspect(connection)
     wanted = options.tables or {
-        name: TableOptions() for name in sorted(inspector.get_table_names(options.db_schema))
+        name: TableOptions() for name in sorted(_all_tables(connection, options.db_schema))
     }
     return [
         _table_or_error(inspector, source, options, *item)
         for item in wanted.items()
         if only is None or item[0] in only
     ]
+
+
+def _all_tables(connection: sa.Connection, schema: str | None) -> set[str]:
+    """Return the tables of a schema, and none that is but a partition of another."""
+    found = set(sa.inspect(connection).get_table_names(schema))
+    if connection.dialect.name != "postgresql":
+        return found
+    partitions = sa.text(
+        "select relname from pg_class where relispartition "
+        "and relnamespace = (select oid from pg_namespace where nspname = :schema)"
+    )
+    parameters = {"schema": schema or connection.dialect.default_schema_name}
+    return found - set(connection.scalars(partitions, parameters))
 
 
 def _table_or_error(
@@ -174,6 +187,13 @@ def _table(
             raise SourceRefusedError(
                 f"Source {source}, stream {name}: there is no table or view {table} in the "
                 f"schema {schema or 'that is the default'}, or the user may not see it."
+            ) from None
+        except (sa.exc.UnreflectableTableError, sa.exc.OperationalError) as error:
+            if getattr(error, "connection_invalidated", False):
+                raise
+            raise SourceRefusedError(
+                f"Source {source}, stream {name}: the columns of {table} cannot be told. See that "
+                "what the view reads is still there."
             ) from None
     columns = tuple(_column(entry, asked) for entry in found if entry["name"] not in asked.exclude)
     where = f"Source {source}, stream {name}"
