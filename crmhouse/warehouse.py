@@ -77,9 +77,10 @@ class Warehouse:
                 self.conninfo,
                 autocommit=autocommit,
                 application_name="crmhouse",
-                # After the URL's own, so that ours hold: our statements rely on UTC.
+                # After the URL's own, so that ours hold: digests and keys are of these texts.
                 options=f"{self.parameters.get('options', '')} "
-                "-c timezone=UTC -c client_min_messages=warning",
+                "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres "
+                "-c client_min_messages=warning",
             )
         except psycopg.OperationalError as error:
             # Of several lines the first often tells the cause, and the last one never all of it.

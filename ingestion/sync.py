@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from crmhouse.errors import (
+    AlreadyRunningError,
     ConfigurationError,
     CrmhouseError,
     SourceRefusedError,
@@ -71,7 +72,7 @@ def sync_source(
     Raises:
         SyncFailedError: some streams failed; its `runs` are what was landed all the same.
         ConfigurationError: an unknown stream, or one that cannot be read as asked.
-        AlreadyRunningError: another process syncs a stream, or builds from the source.
+        AlreadyRunningError: others sync all that could be synced, or build from the source.
         SourceUnavailableError, SourceRefusedError: the source does not tell its streams.
         WarehouseError: the connection was lost before anything was read.
     """
@@ -89,10 +90,10 @@ def sync_source(
     with open_locks(warehouse) as locks:
         require(locks, of_source(source.name), source.name, shared=True, patience=patience)
         work = Work(warehouse, settings, source, reader, run_id, rules, listener, locks)
-        leads = {stream.name: lead(work, stream, asked, patience) for stream in chosen}
         for stream in chosen:
             try:
-                for run in sync_stream(work, stream, asked, leads=leads[stream.name]):
+                leads = lead(work, stream, asked, patience)
+                for run in sync_stream(work, stream, asked, leads=leads):
                     runs.append(run)
                     listener.landed(run)
             except CrmhouseError as error:
@@ -100,6 +101,8 @@ def sync_source(
                     raise
                 logger.error("%s.%s failed: %s", source.name, stream.name, error)  # noqa: TRY400
                 errors[f"{source.name}.{stream.name}"] = error
+    if errors and all(isinstance(error, AlreadyRunningError) for error in errors.values()):
+        raise next(iter(errors.values()))
     if errors:
         message = "\n".join(f"{name}: {error}" for name, error in errors.items())
         raise SyncFailedError(message, runs, tuple(errors.values()))

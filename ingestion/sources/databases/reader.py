@@ -81,7 +81,7 @@ class Reader:
             yield from rows.batches(self.connection, table, query, self.batch_rows, table.types)
 
     def keys(self) -> Iterator[Batch]:
-        """Yield the key of every row that is not deleted."""
+        """Yield the key of every row."""
         table = self.table
         types = {column.name: column.kind for column in table.key}
         if self._is_postgres:
