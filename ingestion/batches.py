@@ -50,6 +50,7 @@ class Batch:
             every record. In JSON a field may come up in a later record.
         types: the source's own types of fields; those of the others are told by their values.
         held: the records' ids in `ops.quarantine`, where they come from there.
+        part: which of several slices they are of, where these are landed as one.
     """
 
     fields: Mapping[str, Values]
@@ -59,3 +60,4 @@ class Batch:
     whole: bool = False
     types: Mapping[str, ColumnType] = field(default_factory=dict)
     held: Sequence[int] = ()
+    part: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import RunFailedError
@@ -41,8 +42,9 @@ def _joined(reader: Connector, stream: Stream, landed: Collection[str]) -> Slice
 
     def read() -> Iterator[Batch]:
         read_now.clear()
-        for part in reader.everything(stream):
-            yield from _counted(part)
+        for number, part in enumerate(reader.everything(stream)):
+            for batch in _counted(part):
+                yield replace(batch, part=number)
             read_now[part.name] = part.checkpoint()
         gone.update(set(landed) - read_now.keys())
 

@@ -54,6 +54,7 @@ def replace_rows(staging: Staging, run_id: UUID, since: datetime, floor: float) 
     if not table.stream.key:
         return _replace_by_content(connection, table, run_id)
     merged = Merged(0, 0, 0)
+    _fill_absent(staging)
     if staging.present:
         merged = merge(connection, table, STAGED, run_id, staging.present, as_is=True)
     missing = bury_missing(staging, run_id, since)
@@ -158,6 +159,43 @@ def _raise_found(staging: Staging, run_id: UUID, since: datetime) -> int:
             same_key=same_key(stream.key),
         )
     ).rowcount
+
+
+def _fill_absent(staging: Staging) -> None:
+    """Let a slice that has not all columns say nothing of those that it has not.
+
+    Where several slices are landed as one, such a record has in them what its key had before.
+    """
+    columns = staging.table.columns
+    for source_field in sorted(set().union(*staging.parts.values()) & columns.keys()):
+        having = [part for part, fields in staging.parts.items() if source_field in fields]
+        lacking = sorted(staging.parts.keys() - having)
+        if not lacking:
+            continue
+        staging.connection.execute(
+            sql.SQL("create index if not exists staged_by_key on {} ({})").format(
+                STAGED, names(staging.table.stream.key)
+            )
+        )
+        staging.connection.execute(
+            sql.SQL(
+                """
+                update {staged} as incoming set {column} = (
+                    select current.{column} from {staged} as current
+                    where {same_key} and current._part < incoming._part
+                        and current._part = any({having})
+                    order by current._part desc, current.ctid desc limit 1
+                )
+                where incoming._part = any({lacking})
+                """
+            ).format(
+                staged=STAGED,
+                column=sql.Identifier(columns[source_field].name),
+                same_key=same_key(staging.table.stream.key),
+                having=sql.Literal(having),
+                lacking=sql.Literal(lacking),
+            )
+        )
 
 
 def _has_nameless_rejects(connection: Connection) -> bool:

@@ -70,6 +70,7 @@ class Staging:
         whole: whether it has them in every record.
         vanished: fields that a whole slice does not have, but rows of the raw table have values of.
         staged: columns of `staged`, by name.
+        parts: the fields that each slice has, where several are landed as one.
     """
 
     connection: Connection
@@ -84,6 +85,7 @@ class Staging:
     whole: bool = False
     vanished: tuple[str, ...] = ()
     staged: dict[str, Column] = field(default_factory=dict)
+    parts: dict[int, set[str]] = field(default_factory=dict)
 
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _writing: Future[None] | None = None
@@ -108,7 +110,9 @@ class Staging:
     def create(self) -> None:
         """Create the temporary tables; they vanish with the connection."""
         create_rejected(self.connection)
-        self.connection.execute("create temporary table staged (_quarantine_id bigint)")
+        self.connection.execute(
+            "create temporary table staged (_quarantine_id bigint, _part integer)"
+        )
 
     def add(self, batch: Batch) -> None:
         """Stage a batch: what fits goes to `staged`, what does not to `rejected`.
@@ -128,6 +132,10 @@ class Staging:
         rows = pa.table(arrays)
         if batch.held:
             rows = rows.append_column("_quarantine_id", pa.array(batch.held, pa.int64()))
+        if batch.part is not None:
+            self.parts.setdefault(batch.part, set()).update(batch.fields)
+            part = pa.array([batch.part] * rows.num_rows, pa.int32())
+            rows = rows.append_column("_part", part)
         if misfits:
             good = [position for position in range(batch.rows) if position not in misfits]
             rows = rows.take(pa.array(good, pa.int64()))

@@ -141,6 +141,20 @@ def test_a_full_refresh_of_files_marks_what_no_file_has_any_more(
     assert sync(warehouse, configured) == {}, "the files are known as they are now"
 
 
+def test_a_file_without_a_column_says_nothing_of_it_in_a_full_refresh_either(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    configured = files(tmp_path)
+    write(tmp_path, "1.csv", "id,phone,name\n1,555,a\n2,666,b\n")
+    write(tmp_path, "2.csv", "id,name\n1,c\n3,d\n")
+    sync(warehouse, configured)
+    rows = "select id, phone, name from raw_lists.things order by 1"
+    before = fetch(warehouse, rows)
+    assert before == [("1", "555", "c"), ("2", "666", "b"), ("3", None, "d")]
+    assert counts(sync(warehouse, configured, asked=EVERYTHING)["full refresh"])[:2] == (0, 0)
+    assert fetch(warehouse, rows) == before
+
+
 def test_a_full_refresh_of_files_with_one_broken_file_changes_nothing(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
