@@ -55,7 +55,7 @@ def merge(
     run_id: UUID,
     present: Collection[str],
     *,
-    as_is: bool = False,
+    as_of: datetime | None = None,
 ) -> Merged:
     """Merge staged rows into the raw table, inside the caller's transaction.
 
@@ -74,13 +74,13 @@ def merge(
         run_id: the run, for the meta column.
         present: the columns that the slice has. Of the others it says nothing: a row keeps what it
             holds there, a new row has NULL.
-        as_is: whether the staged rows are what the source has now: what differs is taken over,
-            whatever its version.
+        as_of: where the staged rows are what the source had at that moment: what differs is taken
+            over whatever its version, but from rows that were landed later.
     """
     lock(connection, table)
     everything = tuple(column.name for column in table.columns.values())
     payload = tuple(name for name in everything if name in present)
-    columns = Columns(table.stream, everything, payload, as_is)
+    columns = Columns(table.stream, everything, payload, as_of)
     _keep_latest(connection, columns, staged)
     incoming = sql.SQL("(select staged.*, staged.ctid as _arrival, {} from {} as staged)").format(
         meta_of(table.stream), staged

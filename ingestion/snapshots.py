@@ -56,7 +56,7 @@ def replace_rows(staging: Staging, run_id: UUID, since: datetime, floor: float) 
     merged = Merged(0, 0, 0)
     _fill_absent(staging)
     if staging.present:
-        merged = merge(connection, table, STAGED, run_id, staging.present, as_is=True)
+        merged = merge(connection, table, STAGED, run_id, staging.present, as_of=since)
     missing = bury_missing(staging, run_id, since)
     return merged._replace(deleted=merged.deleted + missing, missing=missing)
 

@@ -14,6 +14,7 @@ from ingestion.naming import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from ingestion.streams import Stream
@@ -27,13 +28,13 @@ class Columns:
         stream: the declaration.
         everything: names of the table's columns, without the meta columns.
         payload: those of them that the slice has.
-        as_is: whether the staged rows are what the source has now, whatever their version.
+        as_of: where the staged rows are what the source had at a moment, whatever their version.
     """
 
     stream: Stream
     everything: tuple[str, ...]
     payload: tuple[str, ...]
-    as_is: bool = False
+    as_of: datetime | None = None
 
     @property
     def tells_deletions(self) -> bool:
@@ -72,10 +73,16 @@ def newer(columns: Columns) -> sql.Composed:
     differs = sql.SQL("row({}) is distinct from row({})").format(
         names(columns.payload, of="incoming"), names(columns.payload, of="current")
     )
-    if columns.as_is or not columns.stream.version:
-        # What was found missing once and is there again, is there.
-        returns = "(current._deleted_at is null) <> (incoming._deleted_at is null)"
-        return differs + sql.SQL(f" or {returns}" if columns.tells_deletions else "")
+    # What was found missing once and is there again, is there.
+    returns = "(current._deleted_at is null) <> (incoming._deleted_at is null)"
+    if columns.tells_deletions:
+        changes = sql.SQL("({} or {})").format(differs, sql.SQL(returns))
+    else:
+        changes = sql.SQL("({})").format(differs)
+    if columns.as_of:
+        return changes + sql.SQL(" and current._loaded_at < {}").format(sql.Literal(columns.as_of))
+    if not columns.stream.version:
+        return changes
     undeletes = sql.SQL("false")
     if columns.tells_deletions:
         undeletes = sql.SQL("current._deleted_at is not null and incoming._deleted_at is null")
