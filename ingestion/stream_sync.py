@@ -180,7 +180,7 @@ def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Ite
     source = work.source.name
     try:
         claims = Claims(work, stream)
-        since = work.now()
+        since = work.now()  # what this sync lands is not missing in any of its slices
         with (
             closing(_slices(work, stream, asked, claims, leads=leads)) as slices,
             claims.released(),
@@ -191,7 +191,7 @@ def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Ite
                 claims.release()
                 if run is not None:
                     yield run
-                part, started_at, since = NO_SLICE, datetime.now(UTC), work.now()
+                part, started_at = NO_SLICE, datetime.now(UTC)
         if idle:  # a bad file that was taken away leaves no slice that could end the failure
             clean = SliceRun(work.run_id, source, stream.name, part, "succeeded", started_at)
             with work.warehouse.connect(autocommit=True) as connection:

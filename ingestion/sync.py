@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from crmhouse.errors import (
     AlreadyRunningError,
     ConfigurationError,
@@ -14,6 +16,7 @@ from crmhouse.errors import (
     SourceRefusedError,
     SourceUnavailableError,
     SyncFailedError,
+    WarehouseError,
 )
 from ingestion.locks import of_source, open_locks, require
 from ingestion.runs import SliceRun, is_failing
@@ -128,10 +131,15 @@ def _streams(
 
 
 def _end_failure(warehouse: Warehouse, source: SourceConfig, run_id: UUID) -> None:
-    """Note that a source answers again, which did not."""
-    with warehouse.connect() as connection:
-        if is_failing(connection, source.name, NO_SLICE):
-            _of_source(source, run_id, NO_SLICE).record(connection)
+    """Note that a source answers again, which did not. What has landed has landed without it."""
+    try:
+        with warehouse.connect() as connection:
+            if is_failing(connection, source.name, NO_SLICE):
+                _of_source(source, run_id, NO_SLICE).record(connection)
+    except (WarehouseError, psycopg.Error) as error:
+        logger.warning(
+            "%s answers again, which cannot be recorded: %s", source.name, type(error).__name__
+        )
 
 
 def _of_source(source: SourceConfig, run_id: UUID, stream: str) -> SliceRun:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 CRM_DEMO = ROOT.parent / "shared" / "data" / "crm_demo"
 
+TEMPLATE = "migrated"
+
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 pytest_plugins = ["faults"]
@@ -31,7 +33,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """The server of this test process, before any database of a test."""
     embedded = EmbeddedServer.of(tmp_path_factory.mktemp("home"))
     with embedded.use():
-        yield Warehouse(embedded.parameters, embedded=True)
+        server = Warehouse(embedded.parameters, embedded=True)
+        with server.connect(autocommit=True) as connection:
+            # No test switches the machine off.
+            connection.execute("alter system set fsync = off")
+            connection.execute("select pg_reload_conf()")
+        yield server
     shutil.rmtree(embedded.data.parent)  # for root it may be outside of the temporary folder
 
 
@@ -49,16 +56,23 @@ def module_warehouse(server: Warehouse) -> Iterator[Warehouse]:
         yield warehouse
 
 
+def of_name(server: Warehouse, name: str) -> Warehouse:
+    """A database of the server."""
+    return replace(server, parameters={**server.parameters, "dbname": name})
+
+
 @contextmanager
 def fresh_database(server: Warehouse) -> Iterator[Warehouse]:
-    """Create a migrated database, and drop it at the end."""
+    """Create a migrated database, and drop it at the end. The first one is the others' template."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with server.connect(autocommit=True) as connection:
-        connection.execute(f"create database {name}")
-    warehouse = replace(server, parameters={**server.parameters, "dbname": name})
-    migrate(warehouse)
+        known = connection.execute("select from pg_database where datname = %s", [TEMPLATE])
+        if known.fetchone() is None:
+            connection.execute(f"create database {TEMPLATE}")
+            migrate(of_name(server, TEMPLATE))
+        connection.execute(f"create database {name} template {TEMPLATE}")
     try:
-        yield warehouse
+        yield of_name(server, name)
     finally:
         with server.connect(autocommit=True) as connection:
             connection.execute(f"drop database {name} with (force)")
