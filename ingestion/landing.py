@@ -140,8 +140,9 @@ def _land_without_merge(
         # Made beforehand: slices that share the table would wait for each other to make them.
         for source_field, kind in part.types.items():
             table.want(source_field, kind)
-        with connection.transaction():
-            evolve(connection, table, run.run_id)
+        if table.wanted:
+            with connection.transaction():
+                evolve(connection, table, run.run_id)
     with connection.transaction():
         if not (table.columns and share(connection, table, wait=part.is_first)):
             return None
