@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 import pyarrow as pa
 from psycopg import sql
 
 from ingestion.batches import Batch
 from ingestion.catalogue import read_table
 from ingestion.quarantine import SELECTED
-from ingestion.readers.json_lines import flat
+from ingestion.readers.json_lines import BATCH_BYTES, decoder, flat
 from ingestion.settling import resolve, withdraw_older
 
 if TYPE_CHECKING:
@@ -28,10 +26,6 @@ if TYPE_CHECKING:
     from ingestion.runs import SliceRun
     from ingestion.staging import Staging
     from ingestion.streams import Stream
-
-_BATCH_BYTES = 64 << 20
-
-_decoder = msgspec.json.Decoder(float_hook=Decimal)  # as the reader of JSON Lines: numbers are kept
 
 
 @dataclass
@@ -86,7 +80,7 @@ class Leftovers:
         chunk: list[int] = []
         size, kind = 0, ""
         for record_id, its_kind, its_size in rows:
-            is_full = len(chunk) == self.batch_rows or size + its_size > _BATCH_BYTES
+            is_full = len(chunk) == self.batch_rows or size + its_size > BATCH_BYTES
             if chunk and (is_full or its_kind != kind):
                 yield chunk
                 chunk, size = [], 0
@@ -146,7 +140,7 @@ class _Kept(NamedTuple):
             fields: the source's fields by the names of their columns.
         """
         try:
-            record = _decoder.decode(self.payload)
+            record = decoder.decode(self.payload)
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             return None
         if not isinstance(record, dict):

@@ -32,6 +32,9 @@ class ColumnType(StrEnum):
 CONTENT_KEY = ("_row_hash", "_row_copy")
 """Primary key of a raw table without a key: the row's digest, and which of equal rows it is."""
 
+TYPE_NAMES = MappingProxyType({kind.name.lower(): kind for kind in ColumnType})
+"""The types by the names that the configuration has for them."""
+
 WIDENS_TO = MappingProxyType(
     {ColumnType.BIGINT: ColumnType.NUMERIC, ColumnType.DATE: ColumnType.TIMESTAMPTZ}
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from ingestion.streams import Stream
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BYTES_PER_ROW = 256
 _SMALLEST_BLOCK = 1 << 20
 _LARGEST_BLOCK = 2 << 20
@@ -202,7 +202,7 @@ def _parse(
 
 def _header(file: BinaryIO, stream: Stream, delimiter: str) -> list[str]:
     """Read the names; the file then stands after them."""
-    line = file.readline(_LARGEST_HEADER).removeprefix(_BYTE_ORDER_MARK)
+    line = file.readline(_LARGEST_HEADER).removeprefix(codecs.BOM_UTF8)
     while line and not line.strip():
         line = file.readline(_LARGEST_HEADER)
     while line.count(b'"') % 2 and len(line) < _LARGEST_HEADER and (more := file.readline()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ingestion.streams import Stream
 
 _BLOCK = 1 << 20
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _QUOTE, _BACKSLASH = b'"\\'
 
 # By the value of a byte: whether it gives JSON its structure, and by how much it nests.
@@ -113,7 +113,7 @@ def _tokens(file: BinaryIO, deepest: int) -> Iterator[_Token]:
     is_first = True
     while block := file.read(_BLOCK):
         if is_first:
-            block, is_first = block.removeprefix(_BYTE_ORDER_MARK) or b" ", False
+            block, is_first = block.removeprefix(codecs.BOM_UTF8) or b" ", False
         start = 0
         for place, depth in marks.find(block, deepest):
             before.append(block[start:place])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
 
     from ingestion.streams import Stream
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_BATCH_BYTES = 64 << 20
+BATCH_BYTES = 64 << 20
 
 # A float would change 0.1 and every amount like it; integers of any size are exact already.
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
+decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
 def read_json_lines(
@@ -51,7 +51,7 @@ def batches_of(
     chunk: list[bytes] = []
     size = 0
     for text in texts:
-        if chunk and (len(chunk) == batch_rows or size + len(text) > _BATCH_BYTES):
+        if chunk and (len(chunk) == batch_rows or size + len(text) > BATCH_BYTES):
             yield batch_of(chunk, stream.flatten, what)
             chunk, size = [], 0
         chunk.append(text)
@@ -67,7 +67,7 @@ def batch_of(lines: list[bytes], flatten: Mapping[str, str], what: str = "line")
     rejects: list[Reject] = []
     for line in lines:
         try:
-            record = _decoder.decode(line)
+            record = decoder.decode(line)
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             rejects.append(_reject("invalid_json", f"the {what} is not valid JSON in UTF-8", line))
             continue
@@ -93,7 +93,7 @@ def flat(record: dict[str, Any], flatten: Mapping[str, str]) -> dict[str, Any]:
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
     for number, line in enumerate(file):
-        yield line.removeprefix(_BYTE_ORDER_MARK) if number == 0 else line
+        yield line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
 
 
 def _reject(reason: str, detail: str, line: bytes) -> Reject:

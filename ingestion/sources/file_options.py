@@ -11,9 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from crmhouse.errors import ConfigurationError
 from ingestion.readers.encodings import is_encoding
 from ingestion.readers.reading import Reading
-from ingestion.streams import Column, ColumnType, Stream
+from ingestion.streams import TYPE_NAMES, Column, Stream
 
-_TYPE_NAMES = {kind.name.lower(): kind for kind in ColumnType}
 _DELIMITER = re.compile(r"[\x01-\x7f]")
 
 
@@ -42,7 +41,7 @@ class FileStreamOptions(BaseModel):
     key: tuple[str, ...] = Field(min_length=1, description="Columns that identify a record.")
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description=f"Types of columns: {', '.join(sorted(_TYPE_NAMES))}. Undeclared columns of a "
+        description=f"Types of columns: {', '.join(sorted(TYPE_NAMES))}. Undeclared columns of a "
         "CSV file are text.",
     )
     version: str | None = Field(
@@ -141,13 +140,13 @@ def declare(source: str, name: str, options: FileStreamOptions) -> Stream:
         types.setdefault(column, "text")
     if options.version:
         types.setdefault(options.version, "timestamptz")
-    unknown = sorted({kind for kind in types.values() if kind not in _TYPE_NAMES})
+    unknown = sorted({kind for kind in types.values() if kind not in TYPE_NAMES})
     if unknown:
         raise ConfigurationError(
             f"Source {source}, stream {name}: unknown column type {', '.join(unknown)}. "
-            f"Known are {', '.join(sorted(_TYPE_NAMES))}."
+            f"Known are {', '.join(sorted(TYPE_NAMES))}."
         )
-    declared = tuple(Column(field, _TYPE_NAMES[kind]) for field, kind in types.items())
+    declared = tuple(Column(field, TYPE_NAMES[kind]) for field, kind in types.items())
     names = {column.field: column.name for column in declared}
     try:
         return Stream(

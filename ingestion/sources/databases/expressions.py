@@ -12,7 +12,7 @@ from ingestion.sources.databases.tables import DELETED
 from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from uuid import UUID
 
     from ingestion.sources.databases.tables import Table, TableColumn
@@ -50,12 +50,12 @@ def is_deleted(table: Table) -> sa.ColumnElement[Any]:
     return reference.is_not(None)
 
 
-def plain(table: Table) -> list[sa.ColumnElement[Any]]:
-    """Return the columns as the driver sends them."""
-    columns: list[sa.ColumnElement[Any]] = [table.clause.c[column.name] for column in table.columns]
-    if table.options.deleted:
-        columns.append(is_deleted(table).label(DELETED))
-    return columns
+def plain(table: Table, wanted: Iterable[str]) -> list[sa.ColumnElement[Any]]:
+    """Return these fields as the driver sends them."""
+    return [
+        is_deleted(table).label(DELETED) if name == DELETED else table.clause.c[name]
+        for name in wanted
+    ]
 
 
 def converted(table: Table, wanted: Mapping[str, ColumnType]) -> list[sa.Label[Any]]:

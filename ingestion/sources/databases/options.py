@@ -7,9 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from ingestion.streams import ColumnType
-
-TYPE_NAMES = {kind.name.lower(): kind for kind in ColumnType}
+from ingestion.streams import TYPE_NAMES
 
 
 def _zone(name: str) -> str:

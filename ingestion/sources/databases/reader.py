@@ -13,7 +13,7 @@ from ingestion.sources.databases.postgres import copy_of
 from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ingestion.batches import Batch
     from ingestion.copies import Copy
@@ -52,7 +52,11 @@ class Reader:
 
     def touch(self) -> None:
         """Read the first row, or find that there is none."""
-        query = sa.select(*expressions.plain(self.table)).select_from(self.table.clause).limit(1)
+        query = (
+            sa.select(*expressions.plain(self.table, self.table.types))
+            .select_from(self.table.clause)
+            .limit(1)
+        )
         with self.database.faults():
             self.connection.execute(query).first()
 
@@ -69,46 +73,37 @@ class Reader:
 
     def batches(self, *parts: Bounds) -> Iterator[Batch]:
         """Yield the rows within all these bounds."""
-        table = self.table
-        if self._is_postgres:
-            columns = [
-                expressions.as_text(column) for column in expressions.converted(table, table.types)
-            ]
-        else:
-            columns = expressions.plain(table)
-        query = sa.select(*columns).select_from(table.clause).where(self._where(*parts))
-        with self.database.faults():
-            yield from rows.batches(self.connection, table, query, self.batch_rows, table.types)
+        return self._rows(self.table.types, *parts)
 
     def keys(self) -> Iterator[Batch]:
         """Yield the key of every row."""
+        return self._rows(self._keys)
+
+    def _rows(self, types: Mapping[str, ColumnType], *parts: Bounds) -> Iterator[Batch]:
         table = self.table
-        types = {column.name: column.kind for column in table.key}
+        columns: list[sa.ColumnElement[Any]]
         if self._is_postgres:
-            columns = [
-                expressions.as_text(column) for column in expressions.converted(table, types)
-            ]
+            columns = [*map(expressions.as_text, expressions.converted(table, types))]
         else:
-            columns = [table.clause.c[name] for name in types]
-        query = sa.select(*columns).select_from(table.clause)
+            columns = expressions.plain(table, types)
+        query = sa.select(*columns).select_from(table.clause).where(self._where(*parts))
         with self.database.faults():
             yield from rows.batches(self.connection, table, query, self.batch_rows, types)
 
     def copy(self, extent: Extent, *parts: Bounds) -> Copy | None:
         """Return the fast way to the rows within these bounds, where there is one."""
-        if not (self._is_postgres and expressions.is_sendable(self.table)):
+        if not self._can_copy:
             return None
         return copy_of(self.database, self.connection, self.table, self._where(*parts), extent.rows)
 
     def copy_keys(self, extent: Extent) -> Copy | None:
         """Return the fast way to the keys of all rows, where there is one."""
-        if not (self._is_postgres and expressions.is_sendable(self.table)):
+        if not self._can_copy:
             return None
-        keys = {column.name: column.kind for column in self.table.key}
         # Of the keys alone, so that no value of another column keeps a row back.
         table = replace(self.table, columns=self.table.key)
         copy = copy_of(self.database, self.connection, table, sa.true(), extent.rows)
-        return replace(copy, types=keys, is_whole=False)
+        return replace(copy, types=self._keys, is_whole=False)
 
     def cuts(self, column: str, size: int) -> list[Mark]:
         """Return the values of a column that cut the table into slices of about so many rows.
@@ -145,6 +140,14 @@ class Reader:
                 query.where(sa.not_(not_greater), sa.not_(same)).order_by(value).limit(1)
             ).one_or_none()
         return mark(row[0]) if row else None
+
+    @property
+    def _keys(self) -> dict[str, ColumnType]:
+        return {column.name: column.kind for column in self.table.key}
+
+    @property
+    def _can_copy(self) -> bool:
+        return self._is_postgres and expressions.is_sendable(self.table)
 
     @property
     def _is_postgres(self) -> bool:

@@ -14,8 +14,8 @@ from sqlalchemy.dialects import mysql, postgresql
 
 from crmhouse.errors import ConfigurationError, CrmhouseError, SourceRefusedError
 from ingestion.naming import some
-from ingestion.sources.databases.options import TYPE_NAMES, DatabaseOptions, TableOptions
-from ingestion.streams import Column, ColumnType, Stream
+from ingestion.sources.databases.options import DatabaseOptions, TableOptions
+from ingestion.streams import TYPE_NAMES, Column, ColumnType, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
