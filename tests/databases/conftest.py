@@ -79,6 +79,17 @@ class Source:
         runs = sync_source(self.warehouse, *configured, run_id=uuid.uuid4(), asked=asked)
         return {run.slice: run for run in runs}
 
+    def connections(self) -> int:
+        """How many connections the source has beside that of this question."""
+        question = {
+            "postgresql": "select count(*) from pg_stat_activity "
+            "where datname = current_database()",
+            "mariadb": "select count(*) from information_schema.processlist where db = database()",
+            "sqlite": "select 1",
+        }[self.dialect]
+        with self.engine.connect() as connection:
+            return int(connection.exec_driver_sql(question).scalar_one()) - 1
+
     def raw(
         self, columns: str, table: str = "things", where: str = "true"
     ) -> list[tuple[Any, ...]]:

@@ -85,20 +85,9 @@ def kill_others(source: Source) -> None:
             connection.exec_driver_sql(f"kill {number}")
 
 
-def connections(source: Source) -> int:
-    """How many connections the source has beside that of this question."""
-    question = {
-        "postgresql": "select count(*) from pg_stat_activity where datname = current_database()",
-        "mariadb": "select count(*) from information_schema.processlist where db = database()",
-        "sqlite": "select 1",
-    }[source.dialect]
-    with source.engine.connect() as connection:
-        return int(connection.exec_driver_sql(question).scalar_one()) - 1
-
-
 def require_none_left(source: Source) -> None:
     deadline = time.monotonic() + 20
-    while connections(source):
+    while source.connections():
         assert time.monotonic() < deadline, "a connection to the source is still open"
         time.sleep(0.05)
 
@@ -245,7 +234,7 @@ def test_a_sync_leaves_no_transaction_open_in_its_source(source: Source) -> None
     create(source)
     fill(source)
     seen: list[int] = []
-    sync_and_act(source, BY_CURSOR, lambda: seen.append(connections(source)))
+    sync_and_act(source, BY_CURSOR, lambda: seen.append(source.connections()))
     assert seen == ([0] if source.dialect == "sqlite" else [1])
     require_none_left(source)
     assert threading.active_count() < 20
