@@ -42,6 +42,8 @@ COLUMNS = {
 }
 KEY, VERSION = "id", "updated_at"
 CHANGED_EVERY = 10
+CHANGED_SINCE = "2021-02-01T00:00:00+00:00"
+"""No row of the first version is as new as that, and every changed row is newer."""
 BLOCK_ROWS = 100_000
 
 _SEED = 20250101

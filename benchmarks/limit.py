@@ -1,4 +1,4 @@
-"""The limit: plain COPY of the same rows into a table with the same columns and key."""
+"""The limit: the same rows by nothing but SQL, into a table with the same columns and key."""
 
 from __future__ import annotations
 
@@ -8,31 +8,52 @@ from typing import Any
 
 import psycopg
 from child import serve
-from data import COLUMNS, copy_csv, create_table
+from data import COLUMNS, KEY, VERSION, copy_csv, create_table
 
 _CHUNK_BYTES = 1 << 18
+_PLACE = "plain.opportunities"
 
 
 def work(job: dict[str, Any]) -> None:
-    """COPY the rows.
+    """COPY the rows: all into a new table, or the changed ones to update that table from.
 
     Args:
         job: `to`, the connection string of the warehouse; `csv`, a file, or `source`, the
-            connection string of the source database, and `table` in it.
+            connection string of the source database, and `query` for it; `changed` where the
+            table is there.
     """
     with psycopg.connect(job["to"]) as connection:
-        create_table(connection, "plain", "opportunities", key=True)
-        if "csv" in job:
-            copy_csv(connection, "plain.opportunities", Path(job["csv"]))
+        if job.get("changed"):
+            connection.execute(f"create temporary table changed (like {_PLACE})")
+            _copy(job, connection, "changed")
+            _update(connection)
         else:
-            _pipe(job, connection)
+            create_table(connection, *_PLACE.split("."), key=True)
+            _copy(job, connection, _PLACE)
 
 
-def _pipe(job: dict[str, Any], connection: psycopg.Connection) -> None:
+def _update(connection: psycopg.Connection) -> None:
+    """Update the rows that are newer, each found by its key: faster here than the planner's way."""
+    for joins in ("hashjoin", "mergejoin"):
+        connection.execute(f"set local enable_{joins} = off")
+    assigned = ", ".join(f"{name} = changed.{name}" for name in COLUMNS if name != KEY)
+    connection.execute(
+        f"update {_PLACE} as current set {assigned} from changed "
+        f"where current.{KEY} = changed.{KEY} and current.{VERSION} < changed.{VERSION}"
+    )
+
+
+def _copy(job: dict[str, Any], connection: psycopg.Connection, place: str) -> None:
+    if "csv" in job:
+        copy_csv(connection, place, Path(job["csv"]))
+    else:
+        _pipe(job, connection, place)
+
+
+def _pipe(job: dict[str, Any], connection: psycopg.Connection, place: str) -> None:
     """Let the binary COPY of the source flow into that of the warehouse."""
-    columns = ", ".join(COLUMNS)
-    out = f"copy (select {columns} from {job['table']}) to stdout (format binary)"
-    into = f"copy plain.opportunities ({columns}) from stdin (format binary)"
+    out = f"copy ({job['query']}) to stdout (format binary)"
+    into = f"copy {place} ({', '.join(COLUMNS)}) from stdin (format binary)"
     with ExitStack() as stack:
         source = stack.enter_context(psycopg.connect(job["source"]))
         rows = stack.enter_context(stack.enter_context(source.cursor()).copy(out.encode()))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SIDES = {
     "plain_copy": "plain COPY",
+    "plain_changed": "plain COPY and UPDATE, 10 % changed",
     "first_load": "crmhouse, first load",
     "nothing_new": "crmhouse, nothing new",
     "keys_swept": "crmhouse, nothing new, all keys read",
@@ -33,7 +34,7 @@ SIDES = {
 SMALL_SIDES = frozenset({"dlt_default", "pandas"})
 """Those that are measured with fewer rows; their rates are compared, not their times."""
 
-_CHANGED_SIDES = frozenset({"changed", "dlt_changed"})
+_CHANGED_SIDES = frozenset({"plain_changed", "changed", "dlt_changed"})
 _IDLE_SIDES = frozenset({"nothing_new", "keys_swept"})
 
 
@@ -221,6 +222,11 @@ _RATIOS: tuple[tuple[str, Callable[[Group], list[float]], dict[str, Target]], ..
         "10 % changed, share of the first load",
         _times("changed", "first_load"),
         {"": Target(0.25)},
+    ),
+    (
+        "10 % changed, share of plain SQL's rate",
+        _times("plain_changed", "changed"),
+        {},
     ),
     (
         "10 % changed in place, share of the first load",

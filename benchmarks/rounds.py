@@ -45,7 +45,9 @@ class Bench:
         first, changed, *in_place = source.totals
         took: dict[str, Took] = {}
         with ExitStack() as stack:
-            took["plain_copy"] = self._copy(source)
+            plain = stack.enter_context(self.server.database("plain"))
+            took["plain_copy"] = self._plain(plain, source, "first")
+            require(plain, PLAIN, first, by="plain COPY")
             ours = stack.enter_context(self.server.database("ours", migrated=True))
             took["first_load"] = self.sync(ours, source)
             require(ours, OURS, first, by="the first load")
@@ -60,6 +62,8 @@ class Bench:
             source.change()
             took["changed"] = self.sync(ours, source)
             require(ours, OURS, changed, by="the changes")
+            took["plain_changed"] = self._plain(plain, source, "changes", changed=True)
+            require(plain, PLAIN, changed, by="plain COPY and UPDATE")
             if self.peers:
                 took["dlt_changed"] = dlt.load("changes")
                 require(dlt.to, LANDED, changed, by="the changes of dlt")
@@ -75,11 +79,10 @@ class Bench:
         job = {"parameters": warehouse.parameters, "source": source.config}
         return run("ours.py", {**job, **more})
 
-    def _copy(self, source: Files | Table) -> Took:
-        with self.server.database("plain") as warehouse:
-            took = run("limit.py", {"to": warehouse.conninfo, **source.limit})
-            require(warehouse, PLAIN, source.totals[0], by="plain COPY")
-        return took
+    def _plain(self, to: Warehouse, source: Files | Table, part: str, **more: bool) -> Took:
+        job = {"to": to.conninfo, **source.limit(part), **more}
+        self.server.settle()
+        return run("limit.py", job)
 
     def _dlt_by_csv(self, source: Files | Table) -> Took:
         with self._dlt(source, "csv") as dlt:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from data import (
     CHANGED_EVERY,
+    CHANGED_SINCE,
     COLUMNS,
     KEY,
     VERSION,
@@ -70,10 +71,9 @@ class Files:
         options = {"path": str(self._inbox), "streams": {_TABLE: stream}}
         return {"name": "bench", "kind": "files", "options": options}
 
-    @property
-    def limit(self) -> dict[str, Any]:
-        """What plain COPY reads; for Parquet too it is CSV, since COPY knows no Parquet."""
-        return {"csv": str(self.csv("first"))}
+    def limit(self, part: str) -> dict[str, Any]:
+        """Return what plain COPY reads; for Parquet too it is CSV: COPY knows no Parquet."""
+        return {"csv": str(self.csv(part))}
 
     def csv(self, part: str) -> Path:
         """Return a part as CSV."""
@@ -161,10 +161,12 @@ class Table:
         options = {"url": self.source.url(), "db_schema": _SCHEMA, "tables": {_TABLE: table}}
         return {"name": "bench", "kind": "database", "options": options}
 
-    @property
-    def limit(self) -> dict[str, Any]:
-        """What plain COPY reads."""
-        return {"source": self.source.conninfo, "table": f"{_SCHEMA}.{_TABLE}"}
+    def limit(self, part: str) -> dict[str, Any]:
+        """Return what plain COPY reads."""
+        query = f"select {', '.join(COLUMNS)} from {_SCHEMA}.{_TABLE}"
+        if part == "changes":
+            query += f" where {VERSION} > '{CHANGED_SINCE}'"
+        return {"source": self.source.conninfo, "query": query}
 
     def seen_by_peers(self, part: str) -> dict[str, Any]:
         """Return what the others read: `first`, `changes` or `small`."""

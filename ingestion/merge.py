@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
@@ -15,9 +15,10 @@ from ingestion.versions import (
     assignments,
     latest_first,
     meta_of,
-    new_hash,
+    new_values,
     newer,
     same_key,
+    written,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ingestion.raw_tables import RawTable
 
 
+MERGE_TELLS_FROM = 170_000
+"""The PostgreSQL from which on MERGE says of each row whether it was inserted or updated."""
 _FEW = 0.15
 _JOINS = ("enable_hashjoin", "enable_mergejoin")
 
@@ -85,10 +88,10 @@ def merge(
     incoming = sql.SQL("(select staged.*, staged.ctid as _arrival, {} from {} as staged)").format(
         meta_of(table.stream), staged
     )
-    _find_changes(connection, table, columns, incoming)
-    updated, deleted = _update(connection, table, columns, incoming, run_id)
-    inserted, born_deleted = _insert(connection, table, columns, incoming, run_id)
-    return Merged(inserted, updated, deleted + born_deleted)
+    with _row_by_row(connection) if _are_few(connection, table) else nullcontext():
+        if connection.info.server_version >= MERGE_TELLS_FROM:
+            return _in_one_pass(connection, table, columns, incoming, run_id)
+        return _step_by_step(connection, table, columns, incoming, run_id)
 
 
 def lock(connection: Connection, table: RawTable) -> None:
@@ -167,6 +170,56 @@ def _keep_latest(connection: Connection, columns: Columns, staged: sql.Identifie
         connection.execute(index)
 
 
+def _in_one_pass(
+    connection: Connection,
+    table: RawTable,
+    columns: Columns,
+    incoming: sql.Composed,
+    run_id: UUID,
+) -> Merged:
+    """Compare and write in one statement: every row that is touched is read once."""
+    statement = sql.SQL(
+        """
+        with written as (
+            merge into {raw} as current using {incoming} as incoming on {same_key}
+            when matched and ({newer}) then update set {assignments}
+            when not matched then insert ({written}) values ({values})
+            returning merge_action() as action, current._deleted_at is not null as is_deleted
+        )
+        select
+            count(*) filter (where action = 'INSERT'),
+            count(*) filter (where action = 'UPDATE'),
+            count(*) filter (where is_deleted)
+        from written
+        """
+    ).format(
+        raw=table.identifier,
+        incoming=incoming,
+        same_key=same_key(table.stream.key),
+        newer=newer(columns),
+        assignments=assignments(columns, run_id),
+        written=names(written(columns)),
+        values=new_values(columns, run_id),
+    )
+    row = connection.execute(statement).fetchone()
+    return Merged(*(row or (0, 0, 0)))
+
+
+def _step_by_step(
+    connection: Connection,
+    table: RawTable,
+    columns: Columns,
+    incoming: sql.Composed,
+    run_id: UUID,
+) -> Merged:
+    """Do the same where PostgreSQL's MERGE is missing or does not tell what it did."""
+    _find_changes(connection, table, columns, incoming)
+    with _row_by_row(connection):
+        updated, deleted = _update(connection, table, columns, incoming, run_id)
+    inserted, born_deleted = _insert(connection, table, columns, incoming, run_id)
+    return Merged(inserted, updated, deleted + born_deleted)
+
+
 def _find_changes(
     connection: Connection, table: RawTable, columns: Columns, incoming: sql.Composed
 ) -> None:
@@ -189,11 +242,7 @@ def _find_changes(
         same_key=same_key(table.stream.key),
         newer=newer(columns),
     )
-    if _are_few(connection, table):
-        with _row_by_row(connection):
-            connection.execute(statement)
-    else:
-        connection.execute(statement)
+    connection.execute(statement)
 
 
 def _are_few(connection: Connection, table: RawTable) -> bool:
@@ -233,22 +282,21 @@ def _update(
     run_id: UUID,
 ) -> tuple[int, int]:
     """Bring the rows up to date that have a newer version; return their count and tombstones."""
-    with _row_by_row(connection):
-        return _counts(
-            connection,
-            sql.SQL(
-                """
-                update {raw} as current set {assignments}
-                from pg_temp.changes inner join {incoming} as incoming using (_arrival)
-                where current.ctid = changes._current
-                returning current._deleted_at is not null as is_deleted
-                """
-            ).format(
-                raw=table.identifier,
-                assignments=assignments(columns, run_id),
-                incoming=incoming,
-            ),
-        )
+    return _counts(
+        connection,
+        sql.SQL(
+            """
+            update {raw} as current set {assignments}
+            from pg_temp.changes inner join {incoming} as incoming using (_arrival)
+            where current.ctid = changes._current
+            returning current._deleted_at is not null as is_deleted
+            """
+        ).format(
+            raw=table.identifier,
+            assignments=assignments(columns, run_id),
+            incoming=incoming,
+        ),
+    )
 
 
 def _insert(
@@ -259,24 +307,20 @@ def _insert(
     run_id: UUID,
 ) -> tuple[int, int]:
     """Add the rows whose key is new; return their count and tombstones."""
-    has_hash = not table.stream.version
-    arriving = (*columns.payload, *columns.meta)
     return _counts(
         connection,
         sql.SQL(
             """
             insert into {raw} ({written})
-            select {arriving}, now(), {run_id} {hash}
+            select {values}
             from pg_temp.changes inner join {incoming} as incoming using (_arrival)
             where changes._current is null
             returning _deleted_at is not null as is_deleted
             """
         ).format(
             raw=table.identifier,
-            written=names((*arriving, "_loaded_at", "_run_id", *(["_row_hash"] * has_hash))),
-            arriving=names(arriving, of="incoming"),
-            run_id=sql.Literal(run_id),
-            hash=sql.SQL(", " if has_hash else "") + new_hash(columns),
+            written=names(written(columns)),
+            values=new_values(columns, run_id),
             incoming=incoming,
         ),
     )

@@ -99,11 +99,20 @@ def newer(columns: Columns) -> sql.Composed:
     ).format(differs=differs, undeletes=undeletes)
 
 
-def new_hash(columns: Columns) -> sql.Composed:
-    """Return the digest of a new row, in all its columns."""
-    if columns.stream.version:
-        return sql.Composed([])
-    return digest(sql.Identifier("incoming", name) for name in columns.everything)
+def written(columns: Columns) -> tuple[str, ...]:
+    """Return the columns that a new row gets."""
+    has_hash = columns.stream.version is None
+    meta = (*columns.meta, "_loaded_at", "_run_id", *(["_row_hash"] * has_hash))
+    return (*columns.payload, *meta)
+
+
+def new_values(columns: Columns, run_id: UUID) -> sql.Composed:
+    """Return what a new row gets in the columns that `written` names."""
+    values: list[sql.Composable] = [names((*columns.payload, *columns.meta), of="incoming")]
+    values.append(sql.SQL("now(), {}").format(sql.Literal(run_id)))
+    if columns.stream.version is None:
+        values.append(digest(sql.Identifier("incoming", name) for name in columns.everything))
+    return sql.SQL(", ").join(values)
 
 
 def assignments(columns: Columns, run_id: UUID) -> sql.Composed:

@@ -10,6 +10,7 @@ OF_ALL = {
     "first load, share of COPY's rate",
     "nothing new, share of the first load",
     "10 % changed, share of the first load",
+    "10 % changed, share of plain SQL's rate",
     "first load, peak memory in MB",
 }
 OF_CSV = {"10 % changed in place, share of the first load"}

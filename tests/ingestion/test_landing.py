@@ -15,6 +15,8 @@ from ingestion.streams import Column, ColumnType, Stream
 if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
 
+pytestmark = pytest.mark.usefixtures("each_way_to_merge")
+
 
 def test_a_record_lands_with_its_types_and_meta_columns(warehouse: Warehouse) -> None:
     run_id = uuid.uuid4()

@@ -12,6 +12,8 @@ from ingestion.streams import Column, ColumnType, Stream
 if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
 
+pytestmark = pytest.mark.usefixtures("each_way_to_merge")
+
 LIVE = {"id": "a", "amount": 1, "updatedAt": at(1), "isDeleted": False}
 GONE = {"id": "a", "amount": 2, "updatedAt": at(1), "isDeleted": True}
 CSV = b"id,amount,note,updatedAt,isDeleted\n"
