@@ -94,11 +94,6 @@ class Work:
         with self.warehouse.connect() as connection:
             return checkpoints(connection, self.source.name, stream.name)
 
-    def now(self) -> datetime:
-        """Return the warehouse's time, which `_loaded_at` is of."""
-        with self.warehouse.connect() as connection:
-            return moment_of(connection)
-
     def place(self, stream: Stream) -> str:
         """Return source and stream, for locks and messages."""
         return f"{self.source.name}.{stream.name}"
@@ -126,13 +121,17 @@ class Claims:
 
     Attributes:
         landed: the checkpoints of the stream, by slice.
+        since: the warehouse's time when the stream was begun; what is landed later is not missing
+            in any of its slices.
     """
 
     def __init__(self, work: Work, stream: Stream) -> None:
         self._locks, self._place = work.locks, work.place(stream)
         self._look = partial(work.landed, stream)
         self._held: set[str] = set()
-        self.landed = self._look()
+        with work.warehouse.connect() as connection:
+            self.landed = checkpoints(connection, work.source.name, stream.name)
+            self.since = moment_of(connection)
 
     def take(self, name: str) -> bool:
         """Claim a slice; say whether it is ours to land. What has landed meanwhile is looked up."""
@@ -180,14 +179,13 @@ def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Ite
     source = work.source.name
     try:
         claims = Claims(work, stream)
-        since = work.now()  # what this sync lands is not missing in any of its slices
         with (
             closing(_slices(work, stream, asked, claims, leads=leads)) as slices,
             claims.released(),
         ):
             for slice_ in slices:
                 part, started_at, idle = slice_.name, datetime.now(UTC), False
-                run = _land(work, stream, replace(slice_, since=since), claims.landed)
+                run = _land(work, stream, replace(slice_, since=claims.since), claims.landed)
                 claims.release()
                 if run is not None:
                     yield run

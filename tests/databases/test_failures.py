@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +122,19 @@ def test_sqlite_statements_have_a_timeout_too(sqlite: Source) -> None:
         sqlite.sync({"things": {"key": ["id"]}}, statement_timeout_seconds=1)
 
 
+def test_the_timeout_of_sqlite_is_that_of_each_statement(sqlite: Source) -> None:
+    sqlite.execute("create table things (id integer primary key)")
+    configured = sqlite.configured({"things": {}}, {}, statement_timeout_seconds=1)
+    reader: Any = connector(*configured)
+    count = (
+        "with recursive n (id) as (select 1 union all select id + 1 from n where id < 50000) "
+        "select max(id) from n"
+    )
+    with reader.database.snapshot() as connection:
+        time.sleep(1.1)
+        assert connection.exec_driver_sql(count).scalar_one() == 50_000
+
+
 def test_a_source_is_never_written_to(source: Source) -> None:
     source.execute("create table things (id integer primary key)")
     settings, configured = source.configured({"things": {}}, {})
@@ -178,3 +193,28 @@ def test_the_password_is_in_no_message_and_no_repr(postgres: Source) -> None:
     url = postgres.url.replace("postgres@", "postgres:s3cret@")
     reader = connector(*replace(postgres, url=url).configured({"things": {}}, {}))
     assert "s3cret" not in repr(reader)
+
+
+def read_one_batch_and_fail(reader: Any) -> None:
+    (stream,) = reader.streams()
+    with closing(reader.slices(stream, {})) as slices:
+        next(next(slices).read())
+        raise ZeroDivisionError
+
+
+def test_what_is_left_of_a_result_is_not_read_when_a_sync_fails(mariadb: Source) -> None:
+    mariadb.execute(
+        "create table things (id integer primary key, filler varchar(1000) character set ascii)",
+        "insert into things select seq, repeat('x', 1000) from seq_1_to_60000",
+    )
+    reader: Any = connector(*mariadb.configured({"things": {}}, {}))
+    sent = (
+        "select variable_value from information_schema.global_status "
+        "where variable_name = 'bytes_sent'"
+    )
+    with mariadb.engine.connect() as witness:
+        before = int(witness.exec_driver_sql(sent).scalar_one())
+        with pytest.raises(ZeroDivisionError):
+            read_one_batch_and_fail(replace(reader, batch_rows=1000))
+        after = int(witness.exec_driver_sql(sent).scalar_one())
+    assert 1_000_000 < after - before < 30_000_000

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from project import environment
@@ -52,13 +53,24 @@ class PrefectServer:
         }
 
     def call(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """Ask the API; with a body it is a POST unless the method is given."""
+        """Ask the API; with a body it is a POST unless the method is given.
+
+        A server that is busy with its database answers 503: Prefect's own client tries again, too.
+        """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310  # our own loopback
             self.url + path, data, {"Content-Type": "application/json"}, method=method
         )
-        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
-            content = response.read()
+        for pause in (0.5, 1, 2, 4, None):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+                    content = response.read()
+            except urllib.error.HTTPError as error:
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE or pause is None:
+                    raise
+                time.sleep(pause)
+            else:
+                break
         return json.loads(content) if content else None
 
     def prefect(self, *arguments: str, cwd: Path, **more: str) -> str:

@@ -71,7 +71,8 @@ class Database:
         try:
             with self.faults():
                 self._begin(connection)
-            yield connection
+            with unread_left(connection.connection.driver_connection, connection):
+                yield connection
         finally:
             with self.faults(silent=True):
                 connection.close()
@@ -113,8 +114,7 @@ class Database:
                 driver: Any = connection.connection.driver_connection
                 driver.isolation_level = None
                 driver.text_factory = _text
-                deadline = time.monotonic() + self.timeout
-                driver.set_progress_handler(lambda: time.monotonic() > deadline, _SQLITE_STEPS)
+                _limit_statements(connection, driver, self.timeout)
                 connection.exec_driver_sql("pragma query_only = on")
                 connection.exec_driver_sql("begin")
 
@@ -158,6 +158,37 @@ class Database:
         """Return host and database, without user or password."""
         host = f"{self.url.host or 'localhost'}/" if self.url.get_backend_name() != "sqlite" else ""
         return f"{host}{self.url.database or ''}"
+
+
+def _limit_statements(connection: sa.Connection, driver: Any, seconds: int) -> None:  # noqa: ANN401
+    """Interrupt a statement of SQLite that takes too long, the reading of its rows included."""
+    began = time.monotonic()
+
+    def begin(*_: object) -> None:
+        nonlocal began
+        began = time.monotonic()
+
+    sa.event.listen(connection, "before_cursor_execute", begin)
+    driver.set_progress_handler(lambda: time.monotonic() > began + seconds, _SQLITE_STEPS)
+
+
+@contextmanager
+def unread_left(driver: object, connection: sa.Connection | None = None) -> Iterator[None]:
+    """Leave the rest of a result unread when the block fails: PyMySQL reads it to its end first.
+
+    Args:
+        driver: its connection or cursor.
+        connection: is given up, too: what is left would be taken for the next answer.
+    """
+    try:
+        yield
+    except BaseException:
+        result: Any = getattr(driver, "_result", None)
+        if result is not None:
+            result.unbuffered_active = False
+            if connection is not None:
+                connection.invalidate()
+        raise
 
 
 def _text(content: bytes) -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy.exc import SQLAlchemyError
 
 from ingestion.batches import Batch
+from ingestion.sources.databases.connection import unread_left
 from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
@@ -46,15 +46,9 @@ def batches(
     streamed = connection.execution_options(
         stream_results=True, max_row_buffer=batch_rows, yield_per=batch_rows
     )
-    with streamed.execute(query) as rows:
-        unread: Any = getattr(rows.cursor, "_result", None)
-        try:
-            for part in rows.partitions(batch_rows):
-                yield _batch(table, part, types)
-        except SQLAlchemyError:
-            if unread is not None:  # PyMySQL would go on reading from the connection that is lost
-                unread.unbuffered_active = False
-            raise
+    with streamed.execute(query) as rows, unread_left(rows.cursor):
+        for part in rows.partitions(batch_rows):
+            yield _batch(table, part, types)
 
 
 def _batch(table: Table, rows: Sequence[Sequence[Any]], types: Mapping[str, ColumnType]) -> Batch:
