@@ -120,11 +120,17 @@ def _resolve_landed(staging: Staging, run: SliceRun) -> int:
             update ops.quarantine as held set
                 resolved_at = now(), resolution = 'replayed', run_id = %s,
                 record_key = {key}
-            from {staged} as staged
-            inner join pg_temp.changes as changes on changes._arrival = staged.ctid
-            where held.quarantine_id = staged._quarantine_id
+            from {staged} as incoming
+            inner join {raw} as current on {same_key}
+            where held.quarantine_id = incoming._quarantine_id
+                and current.xmin = pg_current_xact_id()::xid
             """
-        ).format(key=key_text(staging.table.stream.key, of="staged"), staged=STAGED),
+        ).format(
+            key=key_text(staging.table.stream.key, of="incoming"),
+            staged=STAGED,
+            raw=staging.table.identifier,
+            same_key=same_key(staging.table.stream.key),
+        ),
         [run.run_id],
     ).rowcount
 
