@@ -140,7 +140,7 @@ def _profile(asked: Options, server: Server, folder: Path) -> None:
         with _source(kind, asked.rows, server, folder) as source:
             source.start()
             with server.database("ours", migrated=True) as warehouse:
-                took = Bench(server, None).sync(warehouse, source, profile=True)
+                took = Bench(server, None).sync(warehouse, source.config, profile=True)
         print(f"First load of {asked.rows:,} rows, {kind}, under the profiler\n{took.said}")
 
 

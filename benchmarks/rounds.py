@@ -49,7 +49,7 @@ class Bench:
             took["plain_copy"] = self._plain(plain, source, "first")
             require(plain, PLAIN, first, by="plain COPY")
             ours = stack.enter_context(self.server.database("ours", migrated=True))
-            took["first_load"] = self.sync(ours, source)
+            took["first_load"] = self.sync(ours, source.config)
             require(ours, OURS, first, by="the first load")
             if self.peers:
                 dlt = stack.enter_context(self._dlt(source, "parquet"))
@@ -57,10 +57,11 @@ class Bench:
                 require(dlt.to, LANDED, first, by="dlt")
                 took["dlt_csv"] = self._dlt_by_csv(source)
             if not isinstance(source, Files):
-                took["keys_swept"] = self.sync(ours, source)
-            took["nothing_new"] = self.sync(ours, source)
+                sweeping = source.with_table(sweep_every_hours=0)
+                took["keys_swept"] = self.sync(ours, sweeping)
+            took["nothing_new"] = self.sync(ours, source.config)
             source.change()
-            took["changed"] = self.sync(ours, source)
+            took["changed"] = self.sync(ours, source.config)
             require(ours, OURS, changed, by="the changes")
             took["plain_changed"] = self._plain(plain, source, "changes", changed=True)
             require(plain, PLAIN, changed, by="plain COPY and UPDATE")
@@ -69,14 +70,14 @@ class Bench:
                 require(dlt.to, LANDED, changed, by="the changes of dlt")
             if isinstance(source, Files) and source.kind == "csv":
                 source.change_in_place()
-                took["changed_in_place"] = self.sync(ours, source)
+                took["changed_in_place"] = self.sync(ours, source.config)
                 require(ours, OURS, in_place[0], by="the changes in place")
         return took | (self._small(source) if self.peers else {})
 
-    def sync(self, warehouse: Warehouse, source: Files | Table, **more: Any) -> Took:  # noqa: ANN401  # of the job
-        """Sync by crmhouse."""
+    def sync(self, warehouse: Warehouse, config: dict[str, Any], **more: Any) -> Took:  # noqa: ANN401  # of the job
+        """Sync a source that is configured like that by crmhouse."""
         self.server.settle()
-        job = {"parameters": warehouse.parameters, "source": source.config}
+        job = {"parameters": warehouse.parameters, "source": config}
         return run("ours.py", {**job, **more})
 
     def _plain(self, to: Warehouse, source: Files | Table, part: str, **more: bool) -> Took:

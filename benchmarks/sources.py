@@ -148,16 +148,11 @@ class Table:
     @property
     def config(self) -> dict[str, Any]:
         """The source as crmhouse is configured for it."""
-        return self.sliced(None)
+        return self.with_table()
 
-    def sliced(self, slice_rows: int | None) -> dict[str, Any]:
-        """Return the configuration with slices of so many rows, and then no search for deletions.
-
-        A load in slices would end with that search, one in a single piece does not.
-        """
-        table: dict[str, Any] = {"cursor": VERSION}
-        if slice_rows is not None:
-            table |= {"slice_rows": slice_rows, "sweep_every_hours": None}
+    def with_table(self, **more: Any) -> dict[str, Any]:  # noqa: ANN401  # of the configuration
+        """Return the configuration with more options of the table."""
+        table = {"cursor": VERSION, **more}
         options = {"url": self.source.url(), "db_schema": _SCHEMA, "tables": {_TABLE: table}}
         return {"name": "bench", "kind": "database", "options": options}
 

@@ -248,11 +248,13 @@ def _find_changes(
 def _are_few(connection: Connection, table: RawTable) -> bool:
     """Say whether the staged rows are so few that looking each up takes less than a join.
 
-    How many there are, PostgreSQL has counted when it made the index.
+    How many there are, PostgreSQL has counted when it made the index. Of the raw table it has
+    counted some when it looked last, and the table may have grown.
     """
     row = connection.execute(
         """
-        select staged.reltuples < %s * raw.reltuples
+        select staged.reltuples < %s * raw.reltuples * pg_relation_size(raw.oid)
+            / (greatest(raw.relpages, 1) * current_setting('block_size')::float8)
         from pg_class as staged, pg_class as raw
         where staged.oid = to_regclass('pg_temp.staged') and raw.oid = to_regclass(%s)
         """,

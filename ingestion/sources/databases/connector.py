@@ -174,7 +174,8 @@ class DatabaseConnector:
                 )  # fmt: skip
                 return
         plan = {"column": key.name, "cuts": cuts, "cursor": newest}
-        yield Slice(LOAD, lambda: iter(()), lambda: plan)
+        # What is deleted while the slices land, the next search for deletions finds.
+        yield Slice(LOAD, lambda: iter(()), lambda: plan, also=_all_read)
 
     def _load(
         self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim
