@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         "share of the rows that raw holds and that are not deleted. With fewer nothing changes.",
     )
     batch_rows: int = Field(
-        default=50_000,
+        default=25_000,
         ge=1,
         description="Records held in memory at once while a stream is landed.",
     )
