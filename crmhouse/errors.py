@@ -36,6 +36,10 @@ class SourceRefusedError(CrmhouseError):
     """The source refused for good (missing file, wrong key, missing permission): do not retry."""
 
 
+class QuotaExhaustedError(CrmhouseError):
+    """The source's limit for today is used up: what has landed stays. Exit code 3, partial."""
+
+
 class RunFailedError(CrmhouseError):
     """The run, or one of its steps, failed: nothing half-written remains; fix it and run again."""
 

@@ -1,6 +1,6 @@
 """The command line. Each command imports what it needs when it is called, so help is immediate."""
 
-from crmhouse.cli import database, project, quarantine, state, work
+from crmhouse.cli import database, project, quarantine, simulate, state, work
 from crmhouse.cli.app import CommandLine, root
 
 __all__ = ["main"]
@@ -15,6 +15,7 @@ for command in (
     work.run,
     state.status,
     quarantine.quarantine,
+    simulate.simulate,
     database.warehouse,
 ):
     main.add_command(command)

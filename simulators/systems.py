@@ -1,0 +1,13 @@
+"""The systems that have a stand-in, by the name of their folder in a batch."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simulators.server import System
+
+SYSTEMS: Mapping[str, type[System]] = MappingProxyType({})
