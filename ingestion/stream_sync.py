@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 
-from crmhouse.errors import AlreadyRunningError, WarehouseError
+from crmhouse.errors import AlreadyRunningError, QuotaExhaustedError, WarehouseError
 from ingestion.faults import FAULTS, of_ours
 from ingestion.full_refresh import whole
 from ingestion.landing import land_slice, moment_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crmhouse.settings import Settings, SourceConfig
     from crmhouse.warehouse import Warehouse
     from ingestion.locks import Locks
-    from ingestion.runs import Checkpoints
+    from ingestion.runs import Checkpoints, Status
     from ingestion.slices import Slice
     from ingestion.sources.connector import Connector
     from ingestion.streams import Stream
@@ -198,8 +198,9 @@ def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Ite
                     clean.record(connection)
     except FAULTS as caught:
         error = of_ours(caught, f"{source}.{stream.name} {part}")
+        status: Status = "partial" if isinstance(error, QuotaExhaustedError) else "failed"
         failed = SliceRun(
-            work.run_id, source, stream.name, part, "failed", started_at, error=str(error)
+            work.run_id, source, stream.name, part, status, started_at, error=str(error)
         )
         record_failure(work.warehouse, failed)
         raise error from None  # a chain would carry the database's own text, which quotes rows

@@ -14,6 +14,7 @@ from crmhouse.cli.output import Table, emit_json, emit_tables, format_option
 from crmhouse.errors import (
     ConfigurationError,
     CrmhouseError,
+    QuotaExhaustedError,
     SourceRefusedError,
     SourceUnavailableError,
     SyncFailedError,
@@ -200,7 +201,7 @@ def _sync(
         except SyncFailedError as error:
             runs += [run for run in error.runs if isinstance(run, SliceRun)]
             errors[name] = str(error)
-            failed += len(error.causes)
+            failed += sum(not isinstance(cause, QuotaExhaustedError) for cause in error.causes)
         except CrmhouseError as error:
             errors[name] = str(error)
             failed += max(1, len(streams))
