@@ -179,7 +179,10 @@ class Server(uvicorn.Server):
         self, made: Simulator, host: str, port: int, ready: Callable[[str], object]
     ) -> None:
         super().__init__(
-            uvicorn.Config(made.app, host=host, port=port, log_level="error", lifespan="off")
+            # Without uvicorn's Date: a stand-in may have a clock of its own.
+            uvicorn.Config(
+                made.app, host=host, port=port, log_level="error", lifespan="off", date_header=False
+            )
         )
         self._ready = ready
 

@@ -8,6 +8,7 @@ import random
 import socket
 import ssl
 import time
+import zlib
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _AGENT = "crmhouse"
 _CHUNK_BYTES = 1 << 18
+_GZIP = 31  # as zlib's `wbits`
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class Api:
         def read(response: httpx.Response) -> httpx.Headers:
             file.seek(start)
             file.truncate()
-            file.writelines(response.iter_bytes(_CHUNK_BYTES))
+            file.writelines(_unzipped(response))
             return response.headers
 
         return self._tried("GET", path, read, limit=limit, is_stream=True, **request)
@@ -253,7 +255,7 @@ class Api:
                     verdict = self.judge(response)
                     if verdict.does == "accept":
                         return read(response)
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.DecodingError) as error:
                 raise _TryAgain(retry(failure(error))) from None
             can_renew = verdict.does == "renew" and not is_last and self.credentials is not None
             if not (can_renew and self.credentials and self.credentials.renew(carried)):
@@ -317,7 +319,22 @@ class Api:
         return url
 
 
-def failure(error: httpx.TransportError) -> str:
+def _unzipped(response: httpx.Response) -> Iterator[bytes]:
+    """Yield a body piece by piece; httpx would take one whose gzip ends early for whole."""
+    if response.headers.get("Content-Encoding") != "gzip":
+        yield from response.iter_bytes(_CHUNK_BYTES)
+        return
+    unzip = zlib.decompressobj(_GZIP)
+    try:
+        for piece in response.iter_raw(_CHUNK_BYTES):
+            yield unzip.decompress(piece)
+    except zlib.error:
+        raise _TryAgain(retry("the answer is no proper gzip")) from None
+    if not unzip.eof:
+        raise _TryAgain(retry("the answer ends too early"))
+
+
+def failure(error: httpx.RequestError) -> str:
     """Say what kept a request from being answered."""
     cause: BaseException | None = error
     while cause is not None:

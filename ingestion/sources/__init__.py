@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from crmhouse.errors import ConfigurationError
+from crmhouse.warehouse import warehouse_of
 from ingestion.sources import exports, files
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
+from ingestion.sources.salesforce.connector import build as build_salesforce
+from ingestion.sources.salesforce.options import SalesforceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +45,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
+        "salesforce": Kind("an org of Salesforce, over its APIs", "salesforce", SalesforceOptions),
         "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
         **{
             f"{system}_export": Kind(
@@ -82,6 +86,8 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
         build = partial(build_database, source.name)
     elif kind.system == "files":
         build = partial(files.build, source.name)
+    elif source.kind == "salesforce":
+        build = partial(build_salesforce, source.name, partial(warehouse_of, settings))
     else:
         build = partial(exports.build, kind.system)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import socket
 import threading
@@ -185,6 +186,18 @@ def test_a_download_that_was_cut_off_begins_anew(tmp_path: Any) -> None:
         with (tmp_path / "file").open("w+b") as file:
             assert asked.download("file", file)["X-Rows"] == "7"
         assert (tmp_path / "file").read_bytes() == whole
+
+
+@pytest.mark.parametrize("cut", [10, 40, -1], ids=["early", "halfway", "at the end"])
+def test_a_download_whose_gzip_ends_early_begins_anew(cut: int) -> None:
+    zipped = gzip.compress(bytes(range(256)) * 10)
+    header = {"Content-Encoding": "gzip"}
+    script = ((200, header, zipped[:cut]), (200, header, b"no gzip"), (200, header, zipped))
+    with answering(*script) as server, api(server) as asked:
+        file = io.BytesIO()
+        asked.download("things", file)
+        assert file.getvalue() == bytes(range(256)) * 10
+        assert len(seen(server)) == 3
 
 
 def test_a_token_that_is_refused_is_renewed_once() -> None:

@@ -1,0 +1,5 @@
+"""Salesforce: its objects as streams, read over its APIs."""
+
+from ingestion.sources.salesforce.streams import STREAMS
+
+__all__ = ["STREAMS"]
