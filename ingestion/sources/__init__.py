@@ -14,6 +14,8 @@ from crmhouse.errors import ConfigurationError
 from ingestion.sources import exports, files
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
+from ingestion.sources.shopify import ShopifyOptions
+from ingestion.sources.shopify.connector import build as build_shopify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +45,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
         "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
+        "shopify": Kind("a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions),
         **{
             f"{system}_export": Kind(
                 f"a folder of {system.capitalize()} exports, batch after batch",
@@ -80,6 +83,8 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
     build: Callable[..., Connector]
     if kind.system == "database":
         build = partial(build_database, source.name)
+    elif source.kind == "shopify":
+        build = partial(build_shopify, source.name)
     elif kind.system == "files":
         build = partial(files.build, source.name)
     else:
