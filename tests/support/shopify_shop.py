@@ -73,7 +73,7 @@ class Shop:
 
     def checkpoint(self, slice_: str, stream: str = "orders") -> Any:
         found = self.fetch(
-            "select checkpoint from ops.checkpoints where source = 'shop' "
+            "select checkpoint from ops.stream_state where source = 'shop' "
             f"and stream = '{stream}' and slice = '{slice_}'"
         )
         return found[0][0] if found else None

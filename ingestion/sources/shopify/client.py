@@ -14,9 +14,12 @@ from crmhouse.errors import SourceRefusedError
 from ingestion.http import Api, Bearer, Patience
 from ingestion.sources.shopify.mapping import Shop
 from ingestion.sources.shopify.queries import DELETED, LINES, LINES_AT_ONCE, SHOP
-from ingestion.sources.shopify.verdicts import TOO_DEAR, codes_of, judge
+from ingestion.sources.shopify.verdicts import TOO_DEAR, codes_of, judge, judge_file
+from ingestion.sources.shopify.windows import text_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ingestion.sources.shopify.mapping import Record
     from ingestion.sources.shopify.options import ShopifyOptions
     from ingestion.sources.shopify.queries import Object
@@ -122,16 +125,17 @@ class Client:
         """Return how many records of an object there are."""
         return int(self.ask(asked.count)[f"{asked.field}Count"]["count"])
 
-    def has_deleted_products(self, since: str) -> bool:
+    def has_deleted_products(self, since: datetime) -> bool:
         """Say whether a product was deleted since then: of other objects, no event tells."""
-        wanted = f"action:destroy AND subject_type:PRODUCT AND created_at:>='{since}'"
+        wanted = f"action:destroy AND subject_type:PRODUCT AND created_at:>='{text_of(since)}'"
         return bool(self.ask(DELETED, {"query": wanted})["events"]["nodes"])
 
     def download(self, url: str, file: BinaryIO) -> None:
         """Write the file of a bulk operation, which is on another host, and asks for no token."""
         parts = urlsplit(url)
-        with Api(self.place, f"{parts.scheme}://{parts.netloc}", patience=PATIENCE) as host:
-            host.download(url, file)
+        host = f"{parts.scheme}://{parts.netloc}"
+        with Api(self.place, host, judge=judge_file, patience=PATIENCE) as api:
+            api.download(url, file)
 
     def _send(self, query: str, variables: dict[str, Any]) -> tuple[dict[str, Any] | None, float]:
         """Return the data; None, and how many times too dear it was, for a query that is."""

@@ -107,11 +107,13 @@ class ShopifyConnector:
     ) -> Generator[Slice]:
         """Yield what is to be landed, in order."""
         try:
-            if landed.get(CHANGES) or not self._is_large(stream, landed):
-                yield from self._changes(stream, landed.get(CHANGES) or {})
-            else:
+            known = landed.get(CHANGES)
+            if not known and self._is_large(stream, landed):
                 yield from self._bulk_load(stream, landed)
-            yield from self._deletions(stream, landed)
+                return
+            yield from self._changes(stream, known or {})
+            if known:
+                yield from self._deletions(stream, landed)
         finally:
             self.client.close()
 
@@ -130,13 +132,9 @@ class ShopifyConnector:
         Raises:
             SourceRefusedError: the token sees a part of the orders only.
         """
-        if not self._sees_all(stream):
-            raise SourceRefusedError(
-                f"{self.client.place}.{stream.name}: without the scope {_ALL_ORDERS} Shopify shows "
-                "the orders of the last 60 days only, so that older ones would count as deleted. "
-                "Nothing was read; add the scope to the app."
-            )
         try:
+            if not self._sees_all(stream):
+                raise self._sees_too_little(stream)
             if self._is_large(stream, {}):
                 operation = begin(self.client, OBJECTS[stream.name].bulk)
                 yield self._of_bulk(stream, operation, datetime.now(UTC), holds="all")
@@ -169,6 +167,13 @@ class ShopifyConnector:
 
     def _sees_all(self, stream: Stream) -> bool:
         return stream.name != "orders" or _ALL_ORDERS in self.client.scopes
+
+    def _sees_too_little(self, stream: Stream) -> SourceRefusedError:
+        return SourceRefusedError(
+            f"{self.client.place}.{stream.name}: without the scope {_ALL_ORDERS} Shopify shows the "
+            "orders of the last 60 days only, so that older ones would count as deleted. Nothing "
+            "was read; add the scope to the app."
+        )
 
     def _bulk_load(
         self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]
@@ -255,7 +260,10 @@ class ShopifyConnector:
             return False
         if last is None or now - datetime.fromisoformat(last) >= timedelta(hours=hours):
             return True
-        return stream.name in _SOLD and self.client.has_deleted_products(last)
+        if stream.name not in _SOLD:
+            return False
+        since = datetime.fromisoformat(last) - timedelta(seconds=self.options.lookback)
+        return self.client.has_deleted_products(since)
 
     def _batches(self, stream: Stream, nodes: Iterable[Record]) -> Iterator[Batch]:
         shop = self.client.shop

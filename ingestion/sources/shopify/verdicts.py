@@ -69,6 +69,14 @@ def judge(response: httpx.Response) -> Verdict:
     )
 
 
+def judge_file(response: httpx.Response) -> Verdict:
+    """Say what is to be done with an answer of the host that keeps the files."""
+    verdict = by_status(response)
+    if verdict.does in {"accept", "retry"}:
+        return verdict
+    return refuse(verdict.why, "The file of the bulk operation is not to be had any more.")
+
+
 def _missing(errors: list[dict[str, Any]]) -> str:
     """Name the scope that the token lacks."""
     scopes = {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ingestion.sources.shopify.mapping import Record
     from ingestion.sources.shopify.queries import Object
 
-_PAGES_OF_A_SLICE = 100
+PAGES_OF_A_SLICE = 100
 _LONG_AGO = "1970-01-01T00:00:00Z"
 
 
@@ -58,7 +58,9 @@ class Window:
     def filter(self) -> str | None:
         """Return the filter of a query."""
         bounds = ((">=", self.low), ("<", self.high))
-        return " AND ".join(f"updated_at:{sign}'{_text(at)}'" for sign, at in bounds if at) or None
+        return (
+            " AND ".join(f"updated_at:{sign}'{text_of(at)}'" for sign, at in bounds if at) or None
+        )
 
     def see(self, node: Record) -> None:
         """Remember the time of change of a record that has arrived."""
@@ -68,7 +70,7 @@ class Window:
     def done(self) -> dict[str, Any]:
         """Return the checkpoint of a window that was read to its end."""
         newest = self.newest or _LONG_AGO
-        return {"cursor": min(newest, _text(self.high)) if self.high else newest}
+        return {"cursor": min(newest, text_of(self.high)) if self.high else newest}
 
     def on_the_way(self) -> dict[str, Any]:
         """Return the checkpoint of a window that is to be read on."""
@@ -98,9 +100,9 @@ class Pages:
     query: str = ""
     are_done: bool = False
 
-    def nodes(self, most: int = _PAGES_OF_A_SLICE) -> Iterator[Record]:
-        """Yield the records of the next pages, at most so many, nested lists completed."""
-        for _ in range(most):
+    def nodes(self) -> Iterator[Record]:
+        """Yield the records of the pages of a slice, nested lists completed."""
+        for _ in range(PAGES_OF_A_SLICE):
             yield from self._next()
             if self.are_done:
                 return
@@ -128,5 +130,6 @@ class Pages:
         self.are_done = not page["pageInfo"]["hasNextPage"]
 
 
-def _text(when: datetime) -> str:
+def text_of(when: datetime) -> str:
+    """Return a time as queries have it: in UTC, to the second."""
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
