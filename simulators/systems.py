@@ -6,10 +6,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from simulators.salesforce import Salesforce
+from simulators.shopify import Shopify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simulators.server import System
 
-SYSTEMS: Mapping[str, type[System]] = MappingProxyType({"salesforce": Salesforce})
+SYSTEMS: Mapping[str, type[System]] = MappingProxyType(
+    {"salesforce": Salesforce, "shopify": Shopify}
+)

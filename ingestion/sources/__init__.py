@@ -17,6 +17,8 @@ from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
 from ingestion.sources.salesforce.connector import build as build_salesforce
 from ingestion.sources.salesforce.options import SalesforceOptions
+from ingestion.sources.shopify import ShopifyOptions
+from ingestion.sources.shopify.connector import build as build_shopify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +49,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
         "salesforce": Kind("an org of Salesforce, over its APIs", "salesforce", SalesforceOptions),
         "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
+        "shopify": Kind("a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions),
         **{
             f"{system}_export": Kind(
                 f"a folder of {system.capitalize()} exports, batch after batch",
@@ -55,6 +58,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             )
             for system in exports.SYSTEMS
         },
+    }
+)
+
+_BUILDERS: Mapping[str, Callable[..., Connector]] = MappingProxyType(
+    {
+        "database": build_database,
+        "files": files.build,
+        "shopify": build_shopify,
     }
 )
 
@@ -82,12 +93,10 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
     kind = kind_of(source)
     base = settings.config_file.parent if settings.config_file else Path.cwd()
     build: Callable[..., Connector]
-    if kind.system == "database":
-        build = partial(build_database, source.name)
-    elif kind.system == "files":
-        build = partial(files.build, source.name)
-    elif source.kind == "salesforce":
+    if source.kind == "salesforce":
         build = partial(build_salesforce, source.name, partial(warehouse_of, settings))
+    elif source.kind in _BUILDERS:
+        build = partial(_BUILDERS[source.kind], source.name)
     else:
         build = partial(exports.build, kind.system)
     try:

@@ -41,3 +41,31 @@ STREAMS = (
         version="updated_at",
     ),
 )
+
+API_STREAMS = (
+    *STREAMS,
+    Stream(
+        name="products",
+        object="products",
+        key=("id",),
+        columns=(
+            *columns(ColumnType.BIGINT, "id"),
+            *columns(TEXT, "title", "handle", "vendor", "product_type", "status", "tags"),
+            *columns(TIME, "created_at", "updated_at"),
+        ),
+        version="updated_at",
+    ),
+    Stream(
+        name="variants",
+        object="variants",
+        key=("id",),
+        columns=(
+            *columns(ColumnType.BIGINT, "id", "product_id"),
+            *columns(TEXT, "title", "sku", "barcode"),
+            *columns(NUMERIC, "price"),
+            *columns(TIME, "created_at", "updated_at"),
+        ),
+        version="updated_at",
+    ),
+)
+"""What the API delivers: exports have no products."""

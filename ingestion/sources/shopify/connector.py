@@ -1,0 +1,293 @@
+"""A shop as a source: everything by a bulk operation, then what has changed, page by page.
+
+Checkpoints of a stream, by slice:
+
+    bulk         the bulk operation of the first load
+    changes      the newest change that has landed; within a window, the page to go on with
+    deletions    when all ids were read last
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crmhouse.errors import CrmhouseError, SourceRefusedError
+from ingestion.readers.json_lines import batches_of
+from ingestion.slices import Slice
+from ingestion.sources.connector import always
+from ingestion.sources.shopify.bulk import Result, begin, find, wait
+from ingestion.sources.shopify.client import Client
+from ingestion.sources.shopify.mapping import number, record_of
+from ingestion.sources.shopify.options import ShopifyOptions
+from ingestion.sources.shopify.queries import OBJECTS
+from ingestion.sources.shopify.streams import API_STREAMS
+from ingestion.sources.shopify.windows import Pages, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from ingestion.batches import Batch
+    from ingestion.sources.connector import Claim
+    from ingestion.sources.shopify.mapping import Record
+    from ingestion.streams import Stream
+
+logger = logging.getLogger(__name__)
+
+BULK, CHANGES, DELETIONS = "bulk", "changes", "deletions"
+_SAFETY = timedelta(seconds=5)
+_SCOPES = {
+    "customers": ("read_customers",),
+    "orders": ("read_orders", "read_customers", "read_products"),
+    "products": ("read_products",),
+    "variants": ("read_products",),
+}
+_ALL_ORDERS = "read_all_orders"
+_SOLD = frozenset({"products", "variants"})
+
+
+@dataclass(frozen=True)
+class ShopifyConnector:
+    """Reads one shop.
+
+    Attributes:
+        client: of the shop.
+        options: as configured.
+        batch_rows: records in memory at once.
+        chosen: names of the streams that are synced.
+    """
+
+    client: Client
+    options: ShopifyOptions
+    batch_rows: int
+    chosen: frozenset[str] = field(default_factory=frozenset)
+
+    system = "shopify"
+
+    def only(self, streams: Collection[str]) -> ShopifyConnector:
+        """Return this connector, restricted to these streams."""
+        return replace(self, chosen=frozenset(streams))
+
+    def streams(self) -> tuple[Stream, ...]:
+        """Return the streams."""
+        return tuple(stream for stream in API_STREAMS if stream.name in self.chosen)
+
+    def check(self) -> list[str]:
+        """Say what keeps the shop from being read; nothing when all is well."""
+        try:
+            granted = self.client.scopes
+        except CrmhouseError as error:
+            return [str(error)]
+        finally:
+            self.client.close()
+        needed = {scope for name in self.chosen for scope in _SCOPES[name]}
+        problems = [
+            f"{self.client.place}: the access token lacks the scope {scope}. Add it to the app and "
+            "install the app anew."
+            for scope in sorted(needed - granted)
+        ]
+        if "orders" in self.chosen and _ALL_ORDERS not in granted:
+            problems.append(
+                f"{self.client.place}: the access token lacks the scope {_ALL_ORDERS}, without "
+                "which Shopify shows the orders of the last 60 days only. Ask for it in the app's "
+                "settings, and install the app anew."
+            )
+        return problems
+
+    def slices(
+        self,
+        stream: Stream,
+        landed: Mapping[str, Mapping[str, Any]],
+        claim: Claim = always,  # noqa: ARG002  # one process reads a stream
+    ) -> Generator[Slice]:
+        """Yield what is to be landed, in order."""
+        try:
+            known = landed.get(CHANGES)
+            if not known and self._is_large(stream, landed):
+                yield from self._bulk_load(stream, landed)
+                return
+            yield from self._changes(stream, known or {})
+            if known:
+                yield from self._deletions(stream, landed)
+        finally:
+            self.client.close()
+
+    def shared(
+        self,
+        stream: Stream,  # noqa: ARG002  # the signature of Connector
+        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
+        claim: Claim,  # noqa: ARG002
+    ) -> Generator[Slice]:
+        """Yield nothing: there is no slice that another process could land."""
+        yield from ()
+
+    def everything(self, stream: Stream) -> Generator[Slice]:
+        """Yield one slice with all records.
+
+        Raises:
+            SourceRefusedError: the token sees a part of the orders only.
+        """
+        try:
+            if not self._sees_all(stream):
+                raise self._sees_too_little(stream)
+            if self._is_large(stream, {}):
+                operation = begin(self.client, OBJECTS[stream.name].bulk)
+                yield self._of_bulk(stream, operation, datetime.now(UTC), holds="all")
+                return
+            pages = self._pages(stream, Window.until(_now()))
+            yield Slice(
+                CHANGES, lambda: self._batches(stream, pages.all()), pages.checkpoint,
+                holds="all", also=_all_read,
+            )  # fmt: skip
+        finally:
+            self.client.close()
+
+    def window(self, stream: Stream, start: datetime, end: datetime) -> Generator[Slice]:
+        """Yield the slice of the records that changed in `start` <= time < `end`."""
+        pages = self._pages(stream, Window(start, end))
+        try:
+            yield Slice(
+                f"{start.astimezone(UTC).isoformat()} to {end.astimezone(UTC).isoformat()}",
+                lambda: self._batches(stream, pages.all()),
+                lambda: {"landed": True},
+                window=(start, end),
+            )
+        finally:
+            self.client.close()
+
+    def _is_large(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> bool:
+        if landed.get(BULK):
+            return True
+        return self.client.count(OBJECTS[stream.name]) >= self.options.bulk_from_rows
+
+    def _sees_all(self, stream: Stream) -> bool:
+        return stream.name != "orders" or _ALL_ORDERS in self.client.scopes
+
+    def _sees_too_little(self, stream: Stream) -> SourceRefusedError:
+        return SourceRefusedError(
+            f"{self.client.place}.{stream.name}: without the scope {_ALL_ORDERS} Shopify shows the "
+            "orders of the last 60 days only, so that older ones would count as deleted. Nothing "
+            "was read; add the scope to the app."
+        )
+
+    def _bulk_load(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]
+    ) -> Generator[Slice]:
+        """Yield the operation, so that it is remembered, and then its records."""
+        known = landed.get(BULK) or {}
+        if find(self.client, known.get("operation")) is None:
+            began = datetime.now(UTC)
+            operation = begin(self.client, OBJECTS[stream.name].bulk)
+            known = {"operation": operation, "began": began.isoformat()}
+            yield Slice(BULK, lambda: iter(()), lambda: known)
+        yield self._of_bulk(stream, known["operation"], datetime.fromisoformat(known["began"]))
+
+    def _of_bulk(
+        self,
+        stream: Stream,
+        operation: str,
+        began: datetime,
+        **more: Any,  # noqa: ANN401  # fields of Slice
+    ) -> Slice:
+        result = Result(self.client, wait(self.client, operation))
+        # A record that was changed while the operation ran may be in it as it was before.
+        window = Window.until(began - _SAFETY)
+
+        def nodes() -> Iterator[Record]:
+            for node, children in result.nodes():
+                if stream.name == "orders":
+                    node["lineItems"] = {"nodes": children}
+                window.see(node)
+                yield node
+
+        return Slice(
+            CHANGES, lambda: self._batches(stream, nodes()), window.done,
+            reported=result.roots, also=_all_read, **more,
+        )  # fmt: skip
+
+    def _changes(self, stream: Stream, known: Mapping[str, Any]) -> Generator[Slice]:
+        """Yield the window since the last one, in parts, each of which is remembered."""
+        pages = self._pages(stream, Window.after(known, self.options.lookback, _now()))
+        is_first = not known
+        while not pages.are_done:
+            yield Slice(
+                CHANGES, lambda: self._batches(stream, pages.nodes()), pages.checkpoint,
+                also=_all_read if is_first else dict,
+            )  # fmt: skip
+
+    def _pages(self, stream: Stream, window: Window) -> Pages:
+        return Pages(self.client, OBJECTS[stream.name], window)
+
+    def _deletions(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]
+    ) -> Generator[Slice]:
+        now = datetime.now(UTC)
+        if not self._is_sweep_due(stream, landed.get(DELETIONS, {}).get("read_at"), now):
+            return
+        if not self._sees_all(stream):
+            logger.warning(
+                "%s.%s: deleted orders are not looked for, because the access token lacks the "
+                "scope %s and does not see all of them",
+                self.client.place, stream.name, _ALL_ORDERS,
+            )  # fmt: skip
+            return
+        asked = OBJECTS[stream.name]
+        nodes: Iterable[Record]
+        reported = None
+        if self._is_large(stream, {}):
+            result = Result(self.client, wait(self.client, begin(self.client, asked.bulk_keys)))
+            reported = result.roots
+            nodes = (node for node, _ in result.nodes())
+        else:
+            nodes = Pages(self.client, asked, Window(None, None), asked.keys).all()
+        keys = (msgspec.json.encode({"id": number(node["id"])}) for node in nodes)
+        yield Slice(
+            DELETIONS,
+            lambda: batches_of(keys, stream, self.batch_rows, "record"),
+            lambda: {"read_at": now.isoformat()},
+            reported=reported,
+            holds="keys",
+        )
+
+    def _is_sweep_due(self, stream: Stream, last: str | None, now: datetime) -> bool:
+        hours = self.options.sweep_every_hours
+        if hours is None:
+            return False
+        if last is None or now - datetime.fromisoformat(last) >= timedelta(hours=hours):
+            return True
+        if stream.name not in _SOLD:
+            return False
+        since = datetime.fromisoformat(last) - timedelta(seconds=self.options.lookback)
+        return self.client.has_deleted_products(since)
+
+    def _batches(self, stream: Stream, nodes: Iterable[Record]) -> Iterator[Batch]:
+        shop = self.client.shop
+        texts = (msgspec.json.encode(record_of(stream.name, node, shop)) for node in nodes)
+        return batches_of(texts, stream, self.batch_rows, "record")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC) - _SAFETY
+
+
+def _all_read() -> Mapping[str, Mapping[str, Any]]:
+    """Return the checkpoint that says that no record was deleted and is still there."""
+    return {DELETIONS: {"read_at": datetime.now(UTC).isoformat()}}
+
+
+def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> ShopifyConnector:  # noqa: ARG001
+    """Make the connector of a source of the kind `shopify`.
+
+    Args:
+        name: the source's name, for messages.
+        options: the configured options, checked against `ShopifyOptions`.
+        base: not used; other kinds start relative paths there.
+        batch_rows: records in memory at once.
+    """
+    checked = ShopifyOptions.model_validate(options)
+    return ShopifyConnector(Client(name, checked), checked, batch_rows, frozenset(checked.objects))

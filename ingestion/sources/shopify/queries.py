@@ -1,0 +1,164 @@
+"""The queries that are sent, and nothing else is: a test checks each against the schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+LINES_AT_ONCE = 50
+_LINES_WITH_ORDER = 10
+
+_MONEY = "{ shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } }"
+_LINE = f"""
+id sku title quantity
+product {{ id }}
+variant {{ id }}
+originalUnitPriceSet {_MONEY}
+totalDiscountSet {_MONEY}
+"""
+_CUSTOMER = """
+id legacyResourceId firstName lastName note numberOfOrders tags verifiedEmail createdAt updatedAt
+defaultEmailAddress { emailAddress }
+defaultPhoneNumber { phoneNumber }
+defaultAddress { address1 address2 city company provinceCode countryCodeV2 zip }
+"""
+_ORDER = f"""
+id legacyResourceId name email note tags test sourceName
+createdAt updatedAt processedAt cancelledAt closedAt cancelReason
+currencyCode presentmentCurrencyCode displayFinancialStatus displayFulfillmentStatus
+customer {{ id }}
+subtotalPriceSet {_MONEY}
+totalShippingPriceSet {_MONEY}
+totalTaxSet {_MONEY}
+totalPriceSet {_MONEY}
+totalDiscountsSet {_MONEY}
+refunds {{ legacyResourceId createdAt totalRefundedSet {_MONEY} }}
+transactions {{ id kind status gateway createdAt processedAt amountSet {_MONEY} }}
+fulfillments {{ legacyResourceId status createdAt updatedAt }}
+"""
+_PRODUCT = "id legacyResourceId title handle vendor productType status tags createdAt updatedAt"
+_VARIANT = """
+id legacyResourceId title sku barcode price createdAt updatedAt
+product { id }
+"""
+
+
+@dataclass(frozen=True)
+class Object:
+    """What is asked of an object.
+
+    Attributes:
+        field: the entry of the API.
+        sort: the order of its pages: by the time of change where the API can.
+        plain: the fields that a page and a bulk operation have in common.
+        nested: further fields of a page: the beginning of a connection.
+        nested_in_bulk: the same connection in a bulk operation, which has no pages.
+    """
+
+    field: str
+    sort: str
+    plain: str
+    nested: str = ""
+    nested_in_bulk: str = ""
+
+    @property
+    def page(self) -> str:
+        """Return the query of a page of whole records."""
+        return self._page(f"{self.plain}{self.nested}", self.sort)
+
+    @property
+    def keys(self) -> str:
+        """Return the query of a page of ids."""
+        return self._page("id", "ID")
+
+    @property
+    def count(self) -> str:
+        """Return the query of their number."""
+        return f"query Count {{ {self.field}Count(limit: null) {{ count precision }} }}"
+
+    @property
+    def bulk(self) -> str:
+        """Return the query of a bulk operation for whole records."""
+        return self._bulk(f"{self.plain}{self.nested_in_bulk}")
+
+    @property
+    def bulk_keys(self) -> str:
+        """Return the query of a bulk operation for ids."""
+        return self._bulk("id")
+
+    def _page(self, fields: str, sort: str) -> str:
+        return (
+            "query Page($first: Int!, $after: String, $query: String) { "
+            f"{self.field}(first: $first, after: $after, query: $query, sortKey: {sort}) {{ "
+            f"nodes {{ {fields} }} pageInfo {{ hasNextPage endCursor }} }} }}"
+        )
+
+    def _bulk(self, fields: str) -> str:
+        return f"{{ {self.field} {{ edges {{ node {{ {fields} }} }} }} }}"
+
+
+OBJECTS: Mapping[str, Object] = MappingProxyType({
+    "customers": Object("customers", "UPDATED_AT", _CUSTOMER),
+    "orders": Object(
+        "orders",
+        "UPDATED_AT",
+        _ORDER,
+        f"lineItems(first: {_LINES_WITH_ORDER}) "
+        f"{{ nodes {{ {_LINE} }} pageInfo {{ hasNextPage endCursor }} }}",
+        f"lineItems {{ edges {{ node {{ {_LINE} }} }} }}",
+    ),
+    "products": Object("products", "UPDATED_AT", _PRODUCT),
+    "variants": Object("productVariants", "ID", _VARIANT),
+})  # fmt: skip
+
+LINES = f"""
+query Lines($id: ID!, $first: Int!, $after: String) {{
+  node(id: $id) {{
+    ... on Order {{
+      lineItems(first: $first, after: $after) {{
+        nodes {{ {_LINE} }}
+        pageInfo {{ hasNextPage endCursor }}
+      }}
+    }}
+  }}
+}}
+"""
+SHOP = """
+query Shop {
+  shop { ianaTimezone currencyCode }
+  currentAppInstallation { accessScopes { handle } }
+}
+"""
+DELETED = """
+query Deleted($query: String) {
+  events(first: 1, query: $query, sortKey: CREATED_AT, reverse: true) { nodes { createdAt } }
+}
+"""
+START = """
+mutation Start($query: String!) {
+  bulkOperationRunQuery(query: $query) {
+    bulkOperation { id status }
+    userErrors { field message code }
+  }
+}
+"""
+OPERATION = """
+query Operation($id: ID!) {
+  node(id: $id) {
+    ... on BulkOperation {
+      id status errorCode query createdAt completedAt objectCount rootObjectCount url
+    }
+  }
+}
+"""
+
+
+def documents() -> Iterator[str]:
+    """Yield every query that the connector sends, bulk operations among them."""
+    yield from (LINES, SHOP, DELETED, START, OPERATION)
+    for asked in OBJECTS.values():
+        yield from (asked.page, asked.keys, asked.count, asked.bulk, asked.bulk_keys)

@@ -1,0 +1,135 @@
+"""Windows of the time of change, and the pages within one: where to go on, and with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ingestion.sources.shopify.client import Client
+    from ingestion.sources.shopify.mapping import Record
+    from ingestion.sources.shopify.queries import Object
+
+PAGES_OF_A_SLICE = 100
+_LONG_AGO = "1970-01-01T00:00:00Z"
+
+
+@dataclass
+class Window:
+    """Records whose time of change is in `low` <= time < `high`.
+
+    The cursor that a window leaves is the newest change that arrived, and never later than its
+    end: a record that becomes visible late lies nearer to it than to the clock.
+
+    Attributes:
+        low: from the beginning, if None.
+        high: without end, if None.
+        page: cursor of the API that the next page begins after.
+        newest: the newest time of change that arrived.
+    """
+
+    low: datetime | None
+    high: datetime | None
+    page: str | None = None
+    newest: str | None = None
+
+    @classmethod
+    def until(cls, high: datetime) -> Window:
+        """Return the window of everything before a moment."""
+        return cls(None, high)
+
+    @classmethod
+    def after(cls, known: Mapping[str, Any], lookback: float, now: datetime) -> Window:
+        """Return the window that goes on where a checkpoint says."""
+        if known.get("page"):
+            low, high = known["low"], known["high"]
+            start = datetime.fromisoformat(low) if low else None
+            return cls(start, datetime.fromisoformat(high), known["page"], known["newest"])
+        cursor = known.get("cursor")
+        if cursor is None:
+            return cls.until(now)
+        start = datetime.fromisoformat(cursor)
+        return cls(start - timedelta(seconds=lookback), max(now, start), newest=cursor)
+
+    @property
+    def filter(self) -> str | None:
+        """Return the filter of a query."""
+        bounds = ((">=", self.low), ("<", self.high))
+        return (
+            " AND ".join(f"updated_at:{sign}'{text_of(at)}'" for sign, at in bounds if at) or None
+        )
+
+    def see(self, node: Record) -> None:
+        """Remember the time of change of a record that has arrived."""
+        if self.newest is None or node["updatedAt"] > self.newest:
+            self.newest = node["updatedAt"]
+
+    def done(self) -> dict[str, Any]:
+        """Return the checkpoint of a window that was read to its end."""
+        newest = self.newest or _LONG_AGO
+        return {"cursor": min(newest, text_of(self.high)) if self.high else newest}
+
+    def on_the_way(self) -> dict[str, Any]:
+        """Return the checkpoint of a window that is to be read on."""
+        return {
+            "page": self.page,
+            "low": self.low.isoformat() if self.low else None,
+            "high": self.high.isoformat() if self.high else None,
+            "newest": self.newest,
+        }
+
+
+@dataclass
+class Pages:
+    """Reads a window page by page.
+
+    Attributes:
+        client: of the shop.
+        asked: the object.
+        window: of the time of change.
+        query: of a page; that of whole records when left out.
+        are_done: whether the last page was read.
+    """
+
+    client: Client
+    asked: Object
+    window: Window
+    query: str = ""
+    are_done: bool = False
+
+    def nodes(self) -> Iterator[Record]:
+        """Yield the records of the pages of a slice, nested lists completed."""
+        for _ in range(PAGES_OF_A_SLICE):
+            yield from self._next()
+            if self.are_done:
+                return
+
+    def all(self) -> Iterator[Record]:
+        """Yield the records of all pages."""
+        while not self.are_done:
+            yield from self.nodes()
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return where to go on."""
+        return self.window.done() if self.are_done else self.window.on_the_way()
+
+    def _next(self) -> Iterator[Record]:
+        window = self.window
+        query = self.query or self.asked.page
+        page = self.client.page(self.asked, query, window.filter, window.page)
+        for node in page["nodes"]:
+            if "lineItems" in node:
+                self.client.complete(node)
+            if "updatedAt" in node:
+                window.see(node)
+            yield node
+        window.page = page["pageInfo"]["endCursor"]
+        self.are_done = not page["pageInfo"]["hasNextPage"]
+
+
+def text_of(when: datetime) -> str:
+    """Return a time as queries have it: in UTC, to the second."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

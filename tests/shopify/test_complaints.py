@@ -1,0 +1,107 @@
+"""What users of other connectors have lost; each test is named after what happened to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from shopify_shop import TOKEN, line, order
+
+from crmhouse.errors import SourceUnavailableError, SyncFailedError
+from ingestion.stream_sync import Asked
+from simulators.shopify.system import SCOPES
+
+if TYPE_CHECKING:
+    from shopify_shop import Shop
+
+ORDERS = {"objects": ["orders"]}
+LATE = "2026-02-01T12:02:30-05:00"
+
+
+def test_a_dropped_bulk_result_fails_and_moves_no_cursor(shop: Shop) -> None:
+    """Airbyte 85372."""
+    shop.stand_in.fault("truncate", path="bulk/", times=1)
+    with pytest.raises(SyncFailedError):
+        shop.sync(bulk_from_rows=1, **ORDERS)
+    assert shop.raw("id") == []
+    assert shop.checkpoint("changes") is None
+    shop.sync(bulk_from_rows=1, **ORDERS)
+    assert shop.raw("id") == [(1,), (2,), (3,)]
+
+
+def test_a_failed_bulk_operation_with_partial_data_never_counts(shop: Shop) -> None:
+    """Airbyte 77627."""
+    shop.stand_in.fault("bulk_failed", times=1)
+    with pytest.raises(SyncFailedError, match="FAILED") as caught:
+        shop.sync(bulk_from_rows=1, **ORDERS)
+    assert isinstance(caught.value.causes[0], SourceUnavailableError)
+    assert shop.raw("id") == []
+    assert shop.checkpoint("changes") is None
+    assert shop.system.bulk.all[0].objects > 0
+    shop.sync(bulk_from_rows=1, **ORDERS)
+    assert shop.raw("id") == [(1,), (2,), (3,)]
+    assert len(shop.system.bulk.all) == 2
+
+
+def test_rows_that_become_visible_after_the_cursor_passed_them_arrive(shop: Shop) -> None:
+    """Airbyte 27146."""
+    shop.stand_in.fault("late_rows", times=2)  # of the number, and of the page
+    shop.sync(sweep_every_hours=None, **ORDERS)
+    assert shop.raw("id") == [(2,)]
+    shop.sync(sweep_every_hours=None, **ORDERS)
+    shop.put("orders", order(7, LATE))
+    shop.sync(sweep_every_hours=None, **ORDERS)
+    assert shop.raw("id") == [(1,), (2,), (3,), (7,)]
+
+
+def test_deleted_orders_leave_a_tombstone(shop: Shop) -> None:
+    """Airbyte 19838, 35017."""
+    shop.sync(sweep_every_hours=0, **ORDERS)
+    shop.put("orders", {**order(2), "deleted": True})
+    shop.sync(sweep_every_hours=0, **ORDERS)
+    assert shop.raw("id", where="_deleted_at is not null") == [(2,)]
+    assert shop.raw("id", where="_deleted_at is null") == [(1,), (3,)]
+
+
+def test_orders_that_a_token_cannot_see_do_not_count_as_deleted(shop: Shop) -> None:
+    """A token without read_all_orders sees 60 days only."""
+    shop.sync(sweep_every_hours=0, **ORDERS)
+    shop.system.tokens[TOKEN] = SCOPES - {"read_all_orders"}
+    shop.sync(sweep_every_hours=0, **ORDERS)
+    with pytest.raises(SyncFailedError, match="older ones would count as deleted"):
+        shop.sync(asked=Asked(everything=True), **ORDERS)
+    assert shop.raw("id", where="_deleted_at is null") == [(1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize("bulk_from_rows", [1, 1000])
+def test_an_order_has_all_its_lines_in_their_order(shop: Shop, bulk_from_rows: int) -> None:
+    """Airbyte 23630: short pages."""
+    lines = [line(n) for n in range(1000, 1130)]
+    shop.put("orders", order(9, line_items=lines))
+    shop.sync(bulk_from_rows=bulk_from_rows, **ORDERS)
+    assert shop.raw("line_items", where="id = 9") == [(lines,)]
+
+
+def test_an_older_version_does_not_overwrite_a_newer_one(shop: Shop) -> None:
+    """Reproduced on dlt 1.31."""
+    shop.sync(**ORDERS)
+    shop.put("orders", order(3, "2026-02-01T12:02:59-05:00", name="old"))
+    shop.sync(**ORDERS)
+    assert shop.raw("name", where="id = 3") == [("#3",)]
+
+
+def test_an_incomplete_full_refresh_changes_nothing(shop: Shop) -> None:
+    """Airbyte 13312."""
+    shop.sync(**ORDERS)
+    shop.stand_in.fault("bulk_failed")
+    with pytest.raises(SyncFailedError, match="FAILED"):
+        shop.sync(asked=Asked(everything=True), bulk_from_rows=1, **ORDERS)
+    assert shop.raw("id", where="_deleted_at is null") == [(1,), (2,), (3,)]
+
+
+def test_a_revoked_token_fails_the_run_and_names_the_token(shop: Shop) -> None:
+    """Airbyte 8690, 17503."""
+    shop.stand_in.fault("token_revoked")
+    with pytest.raises(SyncFailedError, match="or it was revoked"):
+        shop.sync(**ORDERS)
+    assert shop.checkpoint("changes") is None
