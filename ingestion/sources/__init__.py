@@ -14,12 +14,16 @@ from crmhouse.errors import ConfigurationError
 from ingestion.sources import exports, files
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
+from ingestion.sources.stripe.connector import build as build_stripe
+from ingestion.sources.stripe.options import StripeOptions
+from ingestion.sources.stripe.streams import API_STREAMS as STRIPE_STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crmhouse.settings import Settings, SourceConfig
     from ingestion.sources.connector import Connector
+    from ingestion.streams import Stream
 
 _UNKNOWN = "there is no such option; `crmhouse sources --kinds` lists them"
 
@@ -32,24 +36,28 @@ class Kind:
         description: one line for people.
         system: the system whose records it delivers: what the marts call `source_system`.
         options: the model that checks its options.
+        streams: what it delivers, where that is the same for every source of the kind.
     """
 
     description: str
     system: str
     options: type[BaseModel]
+    streams: tuple[Stream, ...] = ()
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
         "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
+        "stripe": Kind("a Stripe account, over its API", "stripe", StripeOptions, STRIPE_STREAMS),
         **{
             f"{system}_export": Kind(
                 f"a folder of {system.capitalize()} exports, batch after batch",
                 system,
                 exports.ExportOptions,
+                streams,
             )
-            for system in exports.SYSTEMS
+            for system, streams in exports.SYSTEMS.items()
         },
     }
 )
@@ -82,6 +90,8 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
         build = partial(build_database, source.name)
     elif kind.system == "files":
         build = partial(files.build, source.name)
+    elif source.kind == "stripe":
+        build = partial(build_stripe, source.name)
     else:
         build = partial(exports.build, kind.system)
     try:
