@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from stripe_account import QUICK
 
@@ -10,4 +12,4 @@ from ingestion.sources.stripe import connector
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once: the pauses themselves are tested with the HTTP policy."""
     monkeypatch.setattr(connector, "PATIENCE", QUICK)
-    monkeypatch.setattr(connector, "_TO_CHECK", QUICK)
+    monkeypatch.setattr(connector, "_TO_CHECK", replace(QUICK, tries=3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,14 +11,14 @@ from file_sources import export
 from file_sources import sync as sync_files
 from stripe_account import account, customer, lay_out, raw, source, sync
 
-from ingestion.sources.stripe.streams import STREAMS
+from ingestion.sources.stripe.streams import API_STREAMS, STREAMS
+from ingestion.streams import ColumnType
 from simulators.demo_data import generate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from crmhouse.warehouse import Warehouse
 
+FIXTURES = Path(__file__).parents[3] / "shared/data/stripe_fixtures/fixtures3.json"
 NAMES = tuple(stream.name for stream in STREAMS)
 
 
@@ -97,3 +99,20 @@ def test_amounts_stay_in_the_smallest_unit_of_their_currency(
         sync(warehouse, source(running, "charges", "coupons"))
     assert dict(raw(warehouse, "currency, amount", "charges")) == amounts
     assert str(raw(warehouse, "percent_off", "coupons")[0][0]) == "12.345678901234567"
+
+
+def test_objects_in_their_full_shape_are_landed(warehouse: Warehouse, tmp_path: Path) -> None:
+    if not FIXTURES.is_file():
+        pytest.skip(f"reference data not present: {FIXTURES.name}")
+    known = json.loads(FIXTURES.read_text(encoding="utf-8"))["resources"]
+    shapes = {stream.name: known[stream.name.removesuffix("s")] for stream in API_STREAMS}
+    folder = lay_out(tmp_path / "data", {name: [shape] for name, shape in shapes.items()})
+    with account(folder, tmp_path) as running:
+        runs = sync(warehouse, source(running))
+    assert sum(run.quarantined for run in runs) == 0
+    for stream in API_STREAMS:
+        shape = shapes[stream.name]
+        columns = [c.name for c in stream.columns if c.type is not ColumnType.JSONB]
+        names = ", ".join(f'"{name}"' for name in columns)
+        (row,) = raw(warehouse, names, stream.name)
+        assert row == tuple(shape.get(name) for name in columns), stream.name

@@ -44,7 +44,7 @@ def client(running: StandIn) -> Iterator[stripe.StripeClient]:
     http = stripe.RequestsClient()
     yield stripe.StripeClient(
         SECRET_KEY, base_addresses={"api": f"{running.url}/stripe"}, http_client=http,
-        max_network_retries=3,
+        max_network_retries=1,
     )  # fmt: skip
     http.close()
 

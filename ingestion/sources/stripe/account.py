@@ -162,16 +162,12 @@ class Account:
         )
 
 
-def tombstone(resource: Resource, id_: str, last: bytes | None) -> bytes:
-    """Return what is landed of an object that is deleted: as it was last, as far as that is known.
+def tombstone(last: bytes) -> bytes:
+    """Return what is landed of an object that is deleted.
 
     Args:
-        resource: what it was.
-        id_: of the object.
         last: what the newest event showed. Of its lists there is no more than that.
     """
-    if last is None:
-        return _encoder.encode({"id": id_, "object": resource.object, "deleted": True})
     return _rewritten(last, lambda nested: list(nested.get("data", ())), deleted=True)
 
 

@@ -61,16 +61,17 @@ class StripeConnector:
 
     def check(self) -> list[str]:
         """Say what keeps the account from being read; nothing when all is well."""
-        problems: dict[str, None] = {}
+        problems: dict[str, str] = {}  # by what was answered: a wrong key is one problem
         for stream in self.chosen:
             try:
                 with self._reader(stream, _TO_CHECK) as reader:
                     reader.touch()
             except SourceRefusedError as error:
-                problems[str(error)] = None
+                what = str(error).partition(" answered ")[2]
+                problems.setdefault(what or str(error), str(error))
             except (SourceUnavailableError, QuotaExhaustedError) as error:
-                return [*problems, str(error)]
-        return list(problems)
+                return [*problems.values(), str(error)]
+        return list(problems.values())
 
     def slices(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from ingestion.sources.stripe.account import Account, Mark
     from ingestion.sources.stripe.resources import Resource
@@ -94,7 +94,7 @@ def events(
     return found
 
 
-def remembered(marks: Collection[Mark], since: int) -> list[str]:
+def remembered(marks: Iterable[Mark], since: int) -> list[str]:
     """Return the ids of the events that the next sync will see again.
 
     Of very many only the newest: what is read once more does no harm.

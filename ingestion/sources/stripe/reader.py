@@ -206,8 +206,9 @@ class Reader:
     def _state(self, state: Mapping[str, Any], found: Events, until: int) -> dict[str, Any]:
         newest = max(found.marks, key=lambda mark: mark.created, default=state["last"])
         since = until - self.options.lookback
-        marks = {*found.marks}
-        return {**state, "until": until, "last": newest, "seen": remembered(marks, since)}
+        if newest:
+            since = min(since, Mark(*newest).created)
+        return {**state, "until": until, "last": newest, "seen": remembered(found.marks, since)}
 
     def _changed(self, found: Events, state: Mapping[str, Any]) -> Slice:
         """Make the slice of the objects that events tell of, as they are now."""
@@ -232,7 +233,11 @@ class Reader:
         if len(left) > max(_WORTH_A_LIST, records / PAGE_RECORDS):
             yield from self._listed({}, left, len(left))
         for id_, text in self.account.objects(self.resource, left):
-            yield text if text is not None else tombstone(self.resource, id_, changed[id_].last)
+            last = changed[id_].last
+            if text is not None:
+                yield text
+            elif last is not None:  # else an event of its own tells that it is gone
+                yield tombstone(last)
 
     def _listed(
         self,
