@@ -17,7 +17,6 @@ from crmhouse.cli import main as command_line
 from crmhouse.settings import DbtSettings, Settings, SourceConfig
 from ingestion.sources import KINDS
 from ingestion.sources.databases.options import TableOptions
-from ingestion.sources.exports import SYSTEMS
 from ingestion.sources.files import FileStreamOptions
 
 if TYPE_CHECKING:
@@ -75,13 +74,13 @@ def _sources() -> Iterator[str]:
     for name, kind in sorted(KINDS.items()):
         yield f"\n## {name}\n\n{kind.description[0].upper()}{kind.description[1:]}.\n"
         yield from _table(kind.options)
-        if kind.system in SYSTEMS:
+        if kind.streams:
             yield "\n| stream | object | key | version |\n| --- | --- | --- | --- |"
-            for stream in SYSTEMS[kind.system]:
+            for stream in kind.streams:
                 key = ", ".join(stream.key)
                 version = stream.version or "none: the record read last"
                 yield f"| {stream.name} | {stream.object} | {key} | {version} |"
-        else:
+        if name in _ENTRIES:
             entries, model = _ENTRIES[name]
             yield f"\n### Each entry of {entries}\n"
             yield from _table(model)

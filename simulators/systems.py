@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulators.salesforce import Salesforce
 from simulators.shopify import Shopify
+from simulators.stripe import Stripe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,5 +15,5 @@ if TYPE_CHECKING:
     from simulators.server import System
 
 SYSTEMS: Mapping[str, type[System]] = MappingProxyType(
-    {"salesforce": Salesforce, "shopify": Shopify}
+    {"salesforce": Salesforce, "shopify": Shopify, "stripe": Stripe}
 )

@@ -17,14 +17,20 @@ from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
 from ingestion.sources.salesforce.connector import build as build_salesforce
 from ingestion.sources.salesforce.options import SalesforceOptions
+from ingestion.sources.salesforce.streams import STREAMS as SALESFORCE_STREAMS
 from ingestion.sources.shopify import ShopifyOptions
 from ingestion.sources.shopify.connector import build as build_shopify
+from ingestion.sources.shopify.streams import API_STREAMS as SHOPIFY_STREAMS
+from ingestion.sources.stripe.connector import build as build_stripe
+from ingestion.sources.stripe.options import StripeOptions
+from ingestion.sources.stripe.streams import API_STREAMS as STRIPE_STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crmhouse.settings import Settings, SourceConfig
     from ingestion.sources.connector import Connector
+    from ingestion.streams import Stream
 
 _UNKNOWN = "there is no such option; `crmhouse sources --kinds` lists them"
 
@@ -37,26 +43,37 @@ class Kind:
         description: one line for people.
         system: the system whose records it delivers: what the marts call `source_system`.
         options: the model that checks its options.
+        streams: what it delivers, where that is the same for every source of the kind.
     """
 
     description: str
     system: str
     options: type[BaseModel]
+    streams: tuple[Stream, ...] = ()
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
-        "salesforce": Kind("an org of Salesforce, over its APIs", "salesforce", SalesforceOptions),
+        "salesforce": Kind(
+            "an org of Salesforce, over its APIs",
+            "salesforce",
+            SalesforceOptions,
+            SALESFORCE_STREAMS,
+        ),
         "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
-        "shopify": Kind("a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions),
+        "shopify": Kind(
+            "a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions, SHOPIFY_STREAMS
+        ),
+        "stripe": Kind("a Stripe account, over its API", "stripe", StripeOptions, STRIPE_STREAMS),
         **{
             f"{system}_export": Kind(
                 f"a folder of {system.capitalize()} exports, batch after batch",
                 system,
                 exports.ExportOptions,
+                streams,
             )
-            for system in exports.SYSTEMS
+            for system, streams in exports.SYSTEMS.items()
         },
     }
 )
@@ -66,6 +83,7 @@ _BUILDERS: Mapping[str, Callable[..., Connector]] = MappingProxyType(
         "database": build_database,
         "files": files.build,
         "shopify": build_shopify,
+        "stripe": build_stripe,
     }
 )
 

@@ -1,0 +1,152 @@
+"""The connector of a Stripe account."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from crmhouse.errors import QuotaExhaustedError, SourceRefusedError, SourceUnavailableError
+from ingestion.http import Api, Bearer, Patience, Rule
+from ingestion.sources.connector import always
+from ingestion.sources.stripe.account import AT_ONCE, Account
+from ingestion.sources.stripe.answers import judge
+from ingestion.sources.stripe.options import StripeOptions
+from ingestion.sources.stripe.reader import Reader
+from ingestion.sources.stripe.resources import RESOURCES
+from ingestion.sources.stripe.streams import API_STREAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from ingestion.slices import Slice
+    from ingestion.sources.connector import Claim
+    from ingestion.streams import Stream
+
+PATIENCE = Patience()
+_TO_CHECK = Patience(tries=2)
+
+
+@dataclass(frozen=True)
+class StripeConnector:
+    """Reads the objects of one account.
+
+    Attributes:
+        name: of the source, for messages.
+        options: as configured.
+        batch_rows: records in memory at once.
+        chosen: the streams that are synced.
+        patience: how long and how often is asked.
+    """
+
+    name: str
+    options: StripeOptions
+    batch_rows: int
+    chosen: tuple[Stream, ...] = API_STREAMS
+    patience: Patience = PATIENCE
+
+    system = "stripe"
+
+    def only(self, streams: Collection[str]) -> StripeConnector:
+        """Return this connector, restricted to these streams."""
+        chosen = tuple(stream for stream in self.chosen if stream.name in streams)
+        return replace(self, chosen=chosen)
+
+    def streams(self) -> tuple[Stream, ...]:
+        """Return the streams, in the order in which they are synced."""
+        return self.chosen
+
+    def check(self) -> list[str]:
+        """Say what keeps the account from being read; nothing when all is well."""
+        problems: dict[str, str] = {}  # by what was answered: a wrong key is one problem
+        for stream in self.chosen:
+            try:
+                with self._reader(stream, _TO_CHECK) as reader:
+                    reader.touch()
+            except SourceRefusedError as error:
+                what = str(error).partition(" answered ")[2]
+                problems.setdefault(what or str(error), str(error))
+            except (SourceUnavailableError, QuotaExhaustedError) as error:
+                return [*problems.values(), str(error)]
+        return list(problems.values())
+
+    def slices(
+        self,
+        stream: Stream,
+        landed: Mapping[str, Mapping[str, Any]],
+        claim: Claim = always,  # noqa: ARG002
+    ) -> Generator[Slice]:
+        """Yield what has to be landed, in order.
+
+        Args:
+            stream: one of this connector's.
+            landed: the checkpoints of the stream, by slice; kept up to date while slices land.
+            claim: not needed: a list can only be read from its beginning on.
+
+        Raises:
+            SourceUnavailableError: the account did not answer as it should.
+            SourceRefusedError: the key is wrong, or lacks a permission.
+            QuotaExhaustedError: the account is to be asked later.
+        """
+        with self._reader(stream) as reader:
+            yield from reader.slices(landed)
+
+    def shared(
+        self,
+        stream: Stream,  # noqa: ARG002
+        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
+        claim: Claim,  # noqa: ARG002
+    ) -> Generator[Slice]:
+        """Yield nothing: a list can only be read from its beginning on."""
+        yield from ()
+
+    def everything(self, stream: Stream) -> Generator[Slice]:
+        """Yield one slice with all objects of the stream."""
+        with self._reader(stream) as reader:
+            yield from reader.everything()
+
+    def window(self, stream: Stream, start: datetime, end: datetime) -> Generator[Slice]:
+        """Yield the slice of the objects that were created in `start` <= time < `end`."""
+        with self._reader(stream) as reader:
+            yield from reader.created(start, end)
+
+    @contextmanager
+    def _reader(self, stream: Stream, patience: Patience | None = None) -> Iterator[Reader]:
+        with self._api(patience or self.patience) as api:
+            resource = RESOURCES[stream.object]
+            yield Reader(Account(api), stream, resource, self.options, self.batch_rows)
+
+    def _api(self, patience: Patience) -> Api:
+        key = self.options.api_key.get_secret_value()
+        per_second = self.options.requests_per_second
+        return Api(
+            self.name,
+            self.options.url,
+            Bearer(key),
+            judge,
+            {"default": Rule(per_second, burst=max(1, int(per_second)), at_once=AT_ONCE)},
+            account=f"{self.options.url} {hashlib.sha256(key.encode()).hexdigest()}",
+            headers={"Stripe-Version": self.options.version},
+            patience=patience,
+        )
+
+
+def build(
+    name: str,
+    options: Mapping[str, Any],
+    base: Path,  # noqa: ARG001  # the signature of all kinds
+    batch_rows: int,
+) -> StripeConnector:
+    """Make the connector of a source of the kind `stripe`.
+
+    Args:
+        name: the source's name, for messages.
+        options: the configured options, checked against `StripeOptions`.
+        base: not needed: there are no paths.
+        batch_rows: records in memory at once, and of a slice of the first load.
+    """
+    checked = StripeOptions.model_validate(options)
+    return StripeConnector(name, checked, batch_rows, patience=PATIENCE)

@@ -1,0 +1,139 @@
+"""The feed of events: which objects have changed, and which are gone.
+
+An event shows an object as it was then, in the version of the API of then, and events come in no
+order: so all that is taken from one is whose it is. The object itself is read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from ingestion.sources.stripe.account import Account, Mark
+    from ingestion.sources.stripe.resources import Resource
+
+PATH = "v1/events"
+HORIZON_SECONDS = 30 * 24 * 3600
+_MOST_REMEMBERED = 10_000
+
+
+class _Data(msgspec.Struct):
+    object: dict[str, msgspec.Raw]
+
+
+class _Event(msgspec.Struct):
+    type: str
+    data: _Data
+
+
+@dataclass
+class Changed:
+    """An object that events tell of.
+
+    Attributes:
+        created: second of its creation; 0 where it is not known.
+        is_new: whether one of them tells of its creation.
+        last: the object as the newest of them shows it; None where they show others only.
+    """
+
+    created: int = 0
+    is_new: bool = False
+    last: bytes | None = None
+
+
+@dataclass
+class Events:
+    """The events of a window.
+
+    Attributes:
+        marks: of all of them, newest first.
+        changed: the objects that the new ones tell of, by id.
+    """
+
+    marks: list[Mark] = field(default_factory=list)
+    changed: dict[str, Changed] = field(default_factory=dict)
+
+
+def kinds(resource: Resource) -> dict[str, Any]:
+    """Return the query for the events of a resource."""
+    if len(resource.events) == 1:
+        return {"type": resource.events[0]}
+    return {"types[]": list(resource.events)}
+
+
+def events(
+    account: Account,
+    resource: Resource,
+    since: int,
+    until: int | None,
+    known: Collection[str],
+) -> Events:
+    """Read the events of a window.
+
+    Args:
+        account: whose.
+        resource: what they are to tell of.
+        since: first second.
+        until: the second after the last one; None for all until now.
+        known: ids of events that were dealt with.
+    """
+    window: dict[str, Any] = {"created[gte]": since}
+    if until is not None:
+        window["created[lt]"] = until
+    found = Events()
+    for page in account.pages(PATH, kinds(resource) | window):
+        for mark, text in page:
+            found.marks.append(mark)
+            if mark.id not in known:
+                _note(found.changed, resource, msgspec.json.decode(text, type=_Event))
+    return found
+
+
+def remembered(marks: Iterable[Mark], since: int) -> list[str]:
+    """Return the ids of the events that the next sync will see again.
+
+    Of very many only the newest: what is read once more does no harm.
+    """
+    newest = sorted(
+        {mark for mark in marks if mark.created >= since}, key=lambda mark: mark.created
+    )
+    return [mark.id for mark in newest[-_MOST_REMEMBERED:]]
+
+
+def _note(changed: dict[str, Changed], resource: Resource, event: _Event) -> None:
+    shown = event.data.object
+    if _text(shown.get("object")) == resource.object:
+        id_ = _text(shown.get("id"))
+        if id_ is None:  # an invoice that is only foreseen
+            return
+        one = changed.setdefault(id_, Changed())
+        one.created = _number(shown.get("created")) or one.created
+        one.is_new |= event.type.endswith(".created")
+        one.last = one.last or msgspec.json.encode(shown)
+        return
+    for id_ in _references(shown.get(resource.object)):
+        changed.setdefault(id_, Changed())
+
+
+def _references(value: msgspec.Raw | None) -> Iterator[str]:
+    """Return the id that a field holds, itself or as that of an expanded object."""
+    found = msgspec.json.decode(value) if value is not None else None
+    if isinstance(found, dict):
+        found = found.get("id")
+    if isinstance(found, str):
+        yield found
+
+
+def _text(value: msgspec.Raw | None) -> str | None:
+    found = msgspec.json.decode(value) if value is not None else None
+    return found if isinstance(found, str) else None
+
+
+def _number(value: msgspec.Raw | None) -> int:
+    found = msgspec.json.decode(value) if value is not None else None
+    return found if isinstance(found, int) else 0

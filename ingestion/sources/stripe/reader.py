@@ -1,0 +1,268 @@
+"""Reads one stream: the first load, what has changed since, and everything anew.
+
+Checkpoints of a stream, by slice:
+
+    load      where the first load is in the list, until it is done; and what `changes` begins with
+    changes   up to when events were read, the newest of them, and when all objects were read last
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from ingestion.readers.json_lines import batches_of
+from ingestion.slices import Slice
+from ingestion.sources.stripe.account import PAGE_RECORDS, Mark, tombstone
+from ingestion.sources.stripe.feed import HORIZON_SECONDS, PATH, events, kinds, remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from ingestion.batches import Batch
+    from ingestion.sources.stripe.account import Account
+    from ingestion.sources.stripe.feed import Changed, Events
+    from ingestion.sources.stripe.options import StripeOptions
+    from ingestion.sources.stripe.resources import Resource
+    from ingestion.streams import Stream
+
+logger = logging.getLogger(__name__)
+
+LOAD, CHANGES = "load", "changes"
+_DAY = 24 * 3600
+# An event that is about to expire may be gone between two requests.
+_SAFE_HORIZON = HORIZON_SECONDS - 3600
+# So many new objects are listed rather than read one by one.
+_WORTH_A_LIST = 10
+
+
+@dataclass
+class _Read:
+    """How far a slice was read."""
+
+    records: int = 0
+    last: Mark | None = None
+    is_done: bool = False
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the objects of one stream.
+
+    Attributes:
+        account: whose.
+        stream: the declaration.
+        resource: where its objects are.
+        options: as configured.
+        batch_rows: records in memory at once, and of a slice of the first load.
+    """
+
+    account: Account
+    stream: Stream
+    resource: Resource
+    options: StripeOptions
+    batch_rows: int
+
+    def slices(self, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield what is to be landed; see `Connector.slices`."""
+        if not landed.get(CHANGES):
+            yield from self._load(landed)
+        state = landed.get(CHANGES) or landed[LOAD][CHANGES]
+        if self._is_due(state):
+            yield from self.everything()
+        elif not self.resource.events:
+            yield self._recent(state)
+        else:
+            yield from self._changes(state)
+
+    def everything(self) -> Generator[Slice]:
+        """Yield one slice with all objects; what changes while they are read, events tell later."""
+        state, read = self._beginning(), _Read()
+
+        def pages() -> Iterator[bytes]:
+            read.records = 0
+            for page in self.account.pages(self.resource.path, self.resource.query):
+                read.records += len(page)
+                yield from (self.account.whole(found.text) for found in page)
+
+        yield Slice(
+            CHANGES,
+            lambda: self._batches(pages()),
+            lambda: {**state, "records": read.records},
+            holds="all",
+        )
+
+    def created(self, start: datetime, end: datetime) -> Generator[Slice]:
+        """Yield the slice of the objects that were created in `start` <= time < `end`."""
+        window = {
+            "created[gte]": _second_from(start),
+            "created[lt]": _second_from(end),
+        }
+        name = f"{_short(start)} to {_short(end)}"
+        yield Slice(
+            name,
+            lambda: self._batches(self._listed(window)),
+            lambda: {"landed": True},
+            window=(start, end),
+        )
+
+    def touch(self) -> None:
+        """Ask for what a sync asks for, as little as can be."""
+        self.account.newest(self.resource.path, self.resource.query)
+        if self.resource.events:
+            self.account.newest(PATH, kinds(self.resource))
+
+    def _load(self, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield the slices of the first load that have not landed."""
+        while not (plan := landed.get(LOAD) or {}).get("is_done"):
+            plan = plan or {CHANGES: self._beginning(), "after": None, "records": 0}
+            yield self._part(plan)
+
+    def _part(self, plan: Mapping[str, Any]) -> Slice:
+        """Make the slice of the first load that goes on where the last one ended."""
+        read = _Read()
+        after = Mark(*plan["after"]) if plan["after"] else None
+
+        def texts() -> Iterator[bytes]:
+            read.records, read.last, read.is_done = 0, after, False
+            for page in self.account.pages(self.resource.path, self.resource.query, after):
+                yield from (self.account.whole(found.text) for found in page)
+                read.records += len(page)
+                read.last = page[-1].mark if page else read.last
+                if read.records >= self.batch_rows:
+                    return
+            read.is_done = True
+
+        def checkpoint() -> Mapping[str, Any]:
+            records = plan["records"] + read.records
+            changes = {**plan[CHANGES], "records": records}
+            return {
+                CHANGES: changes, "after": read.last, "records": records, "is_done": read.is_done,
+            }  # fmt: skip
+
+        return Slice(LOAD, lambda: self._batches(texts()), checkpoint)
+
+    def _beginning(self) -> dict[str, Any]:
+        """Return from when on events are to be read, before any object is."""
+        now = int(time.time())
+        newest = self.account.newest(PATH, kinds(self.resource)) if self.resource.events else None
+        return {"until": now, "last": newest, "seen": [], "passed_at": now, "records": 0}
+
+    def _is_due(self, state: Mapping[str, Any]) -> bool:
+        """Say whether all objects are to be read again, and why in the log."""
+        now, days = time.time(), self.options.full_pass_every_days
+        if self.resource.events and state["until"] < now - _SAFE_HORIZON:
+            self._tell_gap("the last sync is longer ago than Stripe keeps events")
+            return True
+        return days is not None and state["passed_at"] + days * _DAY <= now
+
+    def _tell_gap(self, why: str) -> None:
+        logger.warning(
+            "%s.%s: %s, so changes may be missing. All objects are read again.",
+            self.account.api.place, self.stream.name, why,
+        )  # fmt: skip
+
+    def _recent(self, state: Mapping[str, Any]) -> Slice:
+        """Make the slice of the objects that may have changed without an event."""
+        now = int(time.time())
+        window = {"created[gte]": state["until"] - self.options.reread_days * _DAY}
+        return Slice(
+            CHANGES,
+            lambda: self._batches(self._listed(window)),
+            lambda: {**state, "until": now},
+        )
+
+    def _changes(self, state: Mapping[str, Any]) -> Generator[Slice]:
+        """Yield a slice for each day of events."""
+        last = Mark(*state["last"]) if state["last"] else None
+        if last and last.created < time.time() - _SAFE_HORIZON:
+            last = None  # it may be gone by now, which says nothing
+        while True:
+            now = int(time.time())
+            until = state["until"] + _DAY
+            is_end = until >= now
+            since = state["until"] - self.options.lookback
+            found = events(
+                self.account,
+                self.resource,
+                min(since, last.created) if last else since,
+                None if is_end else until,
+                frozenset(state["seen"]),
+            )
+            if last and last not in found.marks:
+                self._tell_gap("the newest event of the last sync is gone")
+                yield from self.everything()
+                return
+            state = self._state(state, found, now if is_end else until)
+            yield self._changed(found, state)
+            last = Mark(*state["last"]) if state["last"] else None
+            if is_end:
+                return
+
+    def _state(self, state: Mapping[str, Any], found: Events, until: int) -> dict[str, Any]:
+        newest = max(found.marks, key=lambda mark: mark.created, default=state["last"])
+        since = until - self.options.lookback
+        if newest:
+            since = min(since, Mark(*newest).created)
+        return {**state, "until": until, "last": newest, "seen": remembered(found.marks, since)}
+
+    def _changed(self, found: Events, state: Mapping[str, Any]) -> Slice:
+        """Make the slice of the objects that events tell of, as they are now."""
+        return Slice(
+            CHANGES,
+            lambda: self._batches(self._reread(found.changed, state["records"])),
+            lambda: state,
+        )
+
+    def _reread(self, changed: Mapping[str, Changed], records: int) -> Iterator[bytes]:
+        """Read objects again: many from lists, the others by their ids.
+
+        Args:
+            changed: the objects.
+            records: how many there were when all were read last.
+        """
+        left = dict.fromkeys(changed)
+        new = [one.created for one in changed.values() if one.is_new and one.created]
+        if len(new) >= _WORTH_A_LIST:
+            window = {"created[gte]": min(new), "created[lte]": max(new)}
+            yield from self._listed(window, left, len(new))
+        if len(left) > max(_WORTH_A_LIST, records / PAGE_RECORDS):
+            yield from self._listed({}, left, len(left))
+        for id_, text in self.account.objects(self.resource, left):
+            last = changed[id_].last
+            if text is not None:
+                yield text
+            elif last is not None:  # else an event of its own tells that it is gone
+                yield tombstone(last)
+
+    def _listed(
+        self,
+        window: Mapping[str, Any],
+        wanted: dict[str, None] | None = None,
+        most_pages: int | None = None,
+    ) -> Iterator[bytes]:
+        """Read a list; where objects are wanted, until none is left or it would take too long."""
+        pages = self.account.pages(self.resource.path, {**self.resource.query, **window})
+        for number, page in enumerate(pages, start=1):
+            for mark, text in page:
+                if wanted is not None:
+                    wanted.pop(mark.id, None)
+                yield self.account.whole(text)
+            if wanted is not None and (not wanted or number == most_pages):
+                return
+
+    def _batches(self, texts: Iterable[bytes]) -> Iterator[Batch]:
+        return batches_of(texts, self.stream, self.batch_rows, "object")
+
+
+def _second_from(when: datetime) -> int:
+    """Return the first whole second that is not before a time."""
+    return -int(-when.timestamp() // 1)
+
+
+def _short(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,78 @@
+"""Resources: where a stream's objects are in the API, and which events tell of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A list of the API.
+
+    Attributes:
+        name: of the stream, and in the path.
+        object: what its objects call themselves, and the field of others that refer to one.
+        events: types of the events that tell of a change; a single one may end in `*`. Without
+            any, changes make no events.
+        query: beside paging.
+    """
+
+    name: str
+    object: str
+    events: tuple[str, ...]
+    query: Mapping[str, str]
+
+    @property
+    def path(self) -> str:
+        """Return the path of the list."""
+        return f"v1/{self.name}"
+
+
+def _resource(name: str, *events: str, **query: str) -> Resource:
+    return Resource(name, name.removesuffix("s"), events, query)
+
+
+def _each(prefix: str, *verbs: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}.{verb}" for verb in verbs)
+
+
+_DISCOUNTS = _each("customer.discount", "created", "updated", "deleted")
+
+# A discount that comes or goes changes what shows it; a dispute or a refund changes its charge.
+RESOURCES: Mapping[str, Resource] = MappingProxyType(
+    {
+        resource.name: resource
+        for resource in (
+            _resource(
+                "customers", *_each("customer", "created", "updated", "deleted"), *_DISCOUNTS
+            ),
+            _resource(
+                "subscriptions",
+                *_each(
+                    "customer.subscription", "created", "updated", "deleted", "paused", "resumed",
+                    "pending_update_applied", "pending_update_expired", "trial_will_end",
+                ),
+                *_DISCOUNTS,
+                status="all",
+            ),
+            _resource("invoices", "invoice.*"),
+            _resource("charges", "charge.*"),
+            _resource("payment_intents", "payment_intent.*"),
+            _resource(
+                "refunds", *_each("refund", "created", "updated", "failed"), "charge.refund.updated"
+            ),
+            _resource("disputes", "charge.dispute.*"),
+            _resource("credit_notes", "credit_note.*"),
+            _resource("products", "product.*"),
+            _resource("prices", "price.*"),
+            _resource("coupons", "coupon.*"),
+            _resource("balance_transactions"),
+            _resource("payouts", "payout.*"),
+        )
+    }
+)  # fmt: skip
