@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from simulators.hubspot import HubSpot
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simulators.server import System
 
-SYSTEMS: Mapping[str, type[System]] = MappingProxyType({})
+SYSTEMS: Mapping[str, type[System]] = MappingProxyType({"hubspot": HubSpot})

@@ -14,6 +14,8 @@ from crmhouse.errors import ConfigurationError
 from ingestion.sources import exports, files
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
+from ingestion.sources.hubspot.connector import build as build_hubspot
+from ingestion.sources.hubspot.options import HubSpotOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +44,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
+        "hubspot": Kind("a HubSpot account, over its API", "hubspot", HubSpotOptions),
         "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
         **{
             f"{system}_export": Kind(
@@ -78,7 +81,9 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
     kind = kind_of(source)
     base = settings.config_file.parent if settings.config_file else Path.cwd()
     build: Callable[..., Connector]
-    if kind.system == "database":
+    if source.kind == "hubspot":
+        build = partial(build_hubspot, source.name)
+    elif kind.system == "database":
         build = partial(build_database, source.name)
     elif kind.system == "files":
         build = partial(files.build, source.name)
