@@ -93,8 +93,8 @@ class Account:
         """The settings of a project with this source; fast, and everything at every sync."""
         chosen = {
             "token": TOKEN, "url": self.url, "objects": ["contacts"],
-            "archived_every_hours": 0, "requests_per_10_seconds": 1_000_000,
-            "searches_per_second": 1_000_000, **options,
+            "archived_every_hours": 0, "requests_per_10_seconds": 10_000_000,
+            "searches_per_second": 100_000, **options,
         }  # fmt: skip
         if chosen["token"] is None:
             del chosen["token"]

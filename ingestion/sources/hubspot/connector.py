@@ -93,8 +93,8 @@ class HubSpotConnector:
                         if not any(status in str(error) for status in _OF_ONE_STREAM):
                             break  # the others will not be answered, either
         except (SourceUnavailableError, SourceRefusedError) as error:
-            return [*found, str(error)]
-        return found
+            found.append(str(error))
+        return [*dict.fromkeys(found)]
 
     def _touch(self, crm: Crm, stream: Stream) -> None:
         """Ask for the least that the stream needs."""

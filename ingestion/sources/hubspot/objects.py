@@ -125,6 +125,8 @@ class ObjectSlices:
         done = set(self.landed.get(MERGED, {}).get("done", ()))
         low = max(0, cursor - round(self.records.options.lookback * 1000))
         seen: set[str] = set()
+        # What is deleted while the windows of a first load land, the next sweep finds.
+        first = {} if CHANGES in self.landed else {DELETIONS: read_now()}
         if low < self.began:
             for found in self.records.searches.within(Window(low, self.began)):
                 records = self.records.found(found)
@@ -136,9 +138,9 @@ class ObjectSlices:
                 cursor = reading.newest
                 seen |= reading.merged.keys()
                 pending |= {k: v for k, v in reading.merged.items() if k not in done}
-                also = {MERGED: {"pending": dict(pending), "done": sorted(done)}}
+                also: Landed = {MERGED: {"pending": dict(pending), "done": sorted(done)}}
                 yield self._slice(
-                    CHANGES, records, {"cursor": cursor}, also=also if pending else {}
+                    CHANGES, records, {"cursor": cursor}, {**first, **(also if pending else {})}
                 )
         if pending:
             yield self._merged(pending, sorted(seen | pending.keys()))
