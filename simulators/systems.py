@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from simulators.hubspot import HubSpot
 from simulators.salesforce import Salesforce
 from simulators.shopify import Shopify
 from simulators.stripe import Stripe
@@ -15,5 +16,5 @@ if TYPE_CHECKING:
     from simulators.server import System
 
 SYSTEMS: Mapping[str, type[System]] = MappingProxyType(
-    {"salesforce": Salesforce, "shopify": Shopify, "stripe": Stripe}
+    {"salesforce": Salesforce, "shopify": Shopify, "hubspot": HubSpot, "stripe": Stripe}
 )

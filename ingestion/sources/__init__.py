@@ -15,6 +15,8 @@ from crmhouse.warehouse import warehouse_of
 from ingestion.sources import exports, files
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
+from ingestion.sources.hubspot.connector import build as build_hubspot
+from ingestion.sources.hubspot.options import HubSpotOptions
 from ingestion.sources.salesforce.connector import build as build_salesforce
 from ingestion.sources.salesforce.options import SalesforceOptions
 from ingestion.sources.salesforce.streams import STREAMS as SALESFORCE_STREAMS
@@ -61,6 +63,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             SalesforceOptions,
             SALESFORCE_STREAMS,
         ),
+        "hubspot": Kind("a HubSpot account, over its API", "hubspot", HubSpotOptions),
         "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
         "shopify": Kind(
             "a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions, SHOPIFY_STREAMS
@@ -83,6 +86,7 @@ _BUILDERS: Mapping[str, Callable[..., Connector]] = MappingProxyType(
         "database": build_database,
         "files": files.build,
         "shopify": build_shopify,
+        "hubspot": build_hubspot,
         "stripe": build_stripe,
     }
 )

@@ -1,0 +1,107 @@
+"""What keeps an account from being read: keys, scopes, hosts, limits."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from hubspot_account import UNLIMITED, record
+
+from crmhouse.errors import QuotaExhaustedError, SyncFailedError
+from simulators.hubspot import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    CONTACTS_ONLY_TOKEN,
+    REFRESH_TOKEN,
+    Limits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubspot_account import Account
+
+    Of = Callable[..., Account]
+
+OAUTH = {
+    "token": None, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET,
+    "refresh_token": REFRESH_TOKEN,
+}  # fmt: skip
+MANY = [record(n) for n in range(1, 1001)]
+
+
+def test_an_account_that_can_be_read_has_no_problems(of: Of) -> None:
+    made = of({"contacts": MANY[:1]})
+    assert made.check(objects=["contacts", "companies", "deals"]) == []
+    assert made.check(**OAUTH) == []
+
+
+def test_a_wrong_key_a_missing_scope_and_a_wrong_host_are_told_apart(of: Of) -> None:
+    made = of({"contacts": MANY[:1]})
+    [wrong] = made.check(token="pat-na1-wrong")
+    assert "answered 401" in wrong
+    assert "private app" in wrong
+    scopes = made.check(token=CONTACTS_ONLY_TOKEN, objects=["contacts", "deals"], associations=[])
+    assert [("owners" in one, "deals" in one) for one in scopes] == [
+        (False, True), (True, False), (False, True),
+    ]  # fmt: skip
+    assert "crm.objects.deals.read" in scopes[0]
+    [secret] = made.check(**{**OAUTH, "client_secret": "wrong"})
+    assert "client_secret" in secret
+    [unknown] = made.check(objects=["p1_cars"])[:1]
+    assert "answered 400" in unknown
+    for one in [wrong, *scopes, secret, unknown]:
+        assert "pat-na1" not in one
+        assert REFRESH_TOKEN not in one
+
+
+def test_a_token_that_expires_is_fetched_anew_in_the_middle(of: Of) -> None:
+    made = of({"contacts": MANY})
+    made.running.fault("token_expired", path="objects", times=1)
+    made.sync(**OAUTH)
+    assert len(made.alive()) == 1000
+    assert made.running.requests()["POST /hubspot/oauth/v1/token"] == 2
+
+
+def test_a_used_up_day_ends_the_sync_visibly_and_the_next_one_goes_on(of: Of) -> None:
+    # https://github.com/airbytehq/airbyte/issues/8690
+    made = of({"contacts": MANY})
+    made.service.access.limits = Limits(1_000_000, 1_000_000, daily=6)
+    with pytest.raises(SyncFailedError, match="429 RATE_LIMITS DAILY") as ended:
+        made.sync(slice_rows=200)
+    assert [type(cause) for cause in ended.value.causes] == [QuotaExhaustedError]
+    assert len(made.alive()) == 400
+    made.service.access.limits = UNLIMITED
+    made.running.requests()
+    made.sync(slice_rows=200)
+    assert made.alive() == [*range(1, 1001)]
+    assert made.running.requests()["GET /hubspot/crm/v3/objects/contacts"] == 6 + 1
+
+
+def test_the_limits_of_an_account_are_kept_to(of: Of, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    made = of({"contacts": MANY})
+    made.service.access.limits = Limits(ten_seconds=190, search=5, daily=1000)
+    made.sync(requests_per_10_seconds=190, searches_per_second=4)
+    made.sync(requests_per_10_seconds=190, searches_per_second=4, window_rows=400)
+    assert len(made.alive()) == 1000
+    assert "429" not in caplog.text
+
+
+def test_who_asks_too_fast_waits_as_long_as_it_is_told(of: Of) -> None:
+    made = of({"contacts": MANY})
+    made.service.access.limits = Limits(1_000_000, search=4, daily=1_000_000)
+    made.sync()
+    made.sync(window_rows=400, lookback=1e6)
+    assert len(made.alive()) == 1000
+
+
+def test_a_request_with_too_many_properties_for_a_url_is_read_in_batches(of: Of) -> None:
+    # https://github.com/airbytehq/airbyte/issues/14024
+    wide = {f"a_property_with_quite_a_long_name_{n:04d}": str(n) for n in range(500)}
+    made = of({"contacts": [record(n, **wide) for n in range(1, 251)]})
+    made.sync()
+    assert made.running.requests()["POST /hubspot/crm/v3/objects/contacts/batch/read"] == 3
+    last = "property_a_property_with_quite_a_long_name_0499"
+    assert made.raw(f"count({last}), min({last})") == [(250, "499")]

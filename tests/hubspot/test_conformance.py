@@ -1,0 +1,77 @@
+"""A sync over the API, against what the exports of the same records give."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hubspot_account import account, rows
+
+from crmhouse.settings import Settings, SourceConfig
+from ingestion.sources.hubspot import STREAMS
+from ingestion.stream_sync import Asked
+from ingestion.sync import sync_source
+from simulators.demo_data import generate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hubspot_account import Account
+
+    from crmhouse.warehouse import Warehouse
+
+DECLARED = ", ".join(
+    ["_deleted_at", "_source_updated_at", *(column.name for column in STREAMS[0].columns)]
+)
+
+
+@pytest.fixture(scope="module", params=["generated", "reference"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "reference":
+        found: Path = request.getfixturevalue("crm_demo")
+        return found
+    made = tmp_path_factory.mktemp("demo")
+    generate(made, persons=300, seed=13)
+    return made
+
+
+def from_exports(warehouse: Warehouse, folder: Path, until: str) -> list[Any]:
+    source = SourceConfig(
+        name="exports", kind="hubspot_export", options={"path": str(folder), "until": until}
+    )
+    sync_source(warehouse, Settings(sources=(source,)), source, run_id=uuid.uuid4())
+    return rows(warehouse, f"id, {DECLARED}", "raw_exports.contacts")
+
+
+def from_the_api(made: Account) -> list[Any]:
+    return made.raw(f"id, {DECLARED}")
+
+
+@pytest.mark.parametrize("faults", [0, 0.1])
+def test_the_api_gives_what_the_exports_give(
+    folder: Path, tmp_path: Path, warehouse: Warehouse, faults: float
+) -> None:
+    with account(folder, tmp_path, warehouse) as made:
+        made.running.fault("status", share=faults)
+        made.running.fault("reset", share=faults / 2)
+        made.running.fault("truncate", share=faults / 2)
+        made.sync()
+        expected = from_exports(warehouse, folder, "batch_1")
+        assert from_the_api(made) == expected
+        assert len(expected) > 100
+        made.running.advance()
+        made.sync()
+        expected = from_exports(warehouse, folder, "batch_2")
+        assert from_the_api(made) == expected
+        assert any(row[1] for row in expected), "no contact was archived"
+
+
+def test_a_full_refresh_gives_the_same(folder: Path, tmp_path: Path, warehouse: Warehouse) -> None:
+    with account(folder, tmp_path, warehouse) as made:
+        made.running.advance()
+        made.sync(asked=Asked(everything=True))
+        expected = from_exports(warehouse, folder, "batch_2")
+        assert from_the_api(made) == expected
+        [run] = [run for run in made.sync(archived_every_hours=None) if run.slice == "changes"]
+        assert (run.inserted, run.updated) == (0, 0)

@@ -1,0 +1,107 @@
+"""The search: windows that fit below its ceiling, pages to their end, rows that are seen late."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hubspot_account import at, record
+
+from crmhouse.errors import SyncFailedError
+from ingestion.stream_sync import Asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubspot_account import Account
+
+    Of = Callable[..., Account]
+
+# By search from the start, as where a list would take longer.
+BY_SEARCH = {"searches_per_second": 1e9, "archived_every_hours": None}
+MANY = [record(n) for n in range(1, 301)]
+
+
+def searches(made: Account) -> int:
+    return made.running.requests().get("POST /hubspot/crm/v3/objects/contacts/search", 0)
+
+
+def test_a_search_that_finds_more_than_its_ceiling_is_cut_until_all_rows_are_there(
+    of: Of,
+) -> None:
+    # https://github.com/airbytehq/airbyte/issues/23630
+    made = of({"contacts": MANY})
+    made.service.search.ceiling = 40
+    runs = made.sync(window_rows=40, **BY_SEARCH)
+    assert made.alive() == [*range(1, 301)]
+    assert sum(run.extracted for run in runs) == sum(run.reported or 0 for run in runs) == 300
+    assert all(run.extracted <= 40 for run in runs)
+
+
+def test_a_moment_with_more_rows_than_the_ceiling_is_cut_by_ids(of: Of) -> None:
+    at_once = [record(n * n, at(7)) for n in range(1, 121)]
+    made = of({"contacts": [record(20_000, at(8)), *at_once, record(20_001, at(6))]})
+    made.service.search.ceiling = 25
+    runs = made.sync(window_rows=25, **BY_SEARCH)
+    assert made.alive() == sorted([20_000, 20_001, *(n * n for n in range(1, 121))])
+    assert sum(run.extracted for run in runs) == 122
+
+
+@pytest.mark.parametrize("kind", ["short_page", "duplicate_page"])
+@pytest.mark.parametrize("options", [BY_SEARCH, {}], ids=["search", "list"])
+def test_short_empty_and_repeated_pages_lose_nothing(
+    of: Of, kind: str, options: dict[str, Any]
+) -> None:
+    # https://github.com/airbytehq/airbyte/pull/80744
+    made = of({"contacts": [record(n) for n in range(1, 650)]})
+    made.running.fault(kind, times=3)
+    made.sync(**options)
+    assert made.alive() == [*range(1, 650)]
+
+
+def test_a_page_that_names_itself_as_the_next_one_for_ever_ends_the_sync(of: Of) -> None:
+    made = of({"contacts": MANY})
+    made.running.fault("duplicate_page")
+    with pytest.raises(SyncFailedError, match="named the same page"):
+        made.sync()
+    assert not made.running.simulator.faults.take("other", "")
+
+
+def test_rows_that_the_search_learns_of_late_are_read_by_the_lookback(of: Of) -> None:
+    # https://github.com/airbytehq/airbyte/issues/27146
+    late = [record(n, at(310)) for n in range(301, 341)]
+    made = of({"contacts": MANY}, {"contacts": [*late, record(999, at(315))]})
+    made.sync()
+    made.running.advance()
+    made.running.fault("late_rows")
+    made.sync()
+    assert 300 < len(made.alive()) < 341
+    made.running.heal()
+    made.sync()
+    assert made.alive() == [*range(1, 341), 999]
+
+
+def test_a_window_of_time_is_read_again_on_request(of: Of) -> None:
+    made = of({"contacts": MANY})
+    start, end = (datetime(2026, 1, 1, 1, n, tzinfo=UTC) for n in (10, 20))
+    runs = made.sync(asked=Asked(window=(start, end)), window_rows=6)
+    assert made.alive() == [*range(70, 80)]
+    assert [run.slice[:24] for run in runs] == [
+        "2026-01-01T01:10:00.000Z", "2026-01-01T01:15:00.000Z",
+    ]  # fmt: skip
+
+
+def test_requests_of_a_first_load_and_of_a_sync_without_changes(of: Of) -> None:
+    made = of({"contacts": [record(n, at(n // 2)) for n in range(1, 1001)]})
+    made.sync()
+    assert made.running.requests() == {
+        "GET /hubspot/crm/v3/properties/contacts": 1,
+        "GET /hubspot/crm/v3/objects/contacts": 10 + 1,
+    }
+    made.sync()
+    assert made.running.requests() == {
+        "GET /hubspot/crm/v3/properties/contacts": 1,
+        "GET /hubspot/crm/v3/objects/contacts": 1,
+        "POST /hubspot/crm/v3/objects/contacts/search": 1,
+    }
