@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections import defaultdict
@@ -10,11 +11,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from project import Project, fingerprint
+from project import KEYS, Project, fingerprint
+from stand_in import standing_in
 
 from simulators.demo_data import generate
+from simulators.systems import SYSTEMS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("truth")
@@ -102,18 +106,31 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["generated", "reference"])
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+@pytest.fixture(scope="module", params=["generated", "generated over HTTP", "reference"])
+def built(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Built]:
     """Both batches, each run through the command line, and one run with nothing new."""
     folder = tmp_path_factory.mktemp(f"truth_{request.param}")
-    if request.param == "generated":
+    if request.param.startswith("generated"):
         data = folder / "data"
         generate(data, persons=400, seed=11)
     else:
         data = request.getfixturevalue("crm_demo")
-    project = Project(folder, data)
-    result = Built(data)
-    project.configure()
+    with contextlib.ExitStack() as stack:
+        stand_in = None
+        if request.param.endswith("HTTP"):
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            for name, key in KEYS.items():
+                patch.setenv(name, key)
+            stand_in = stack.enter_context(standing_in(data, folder, SYSTEMS))
+        yield build(Project(folder, data, stand_in))
+
+
+def build(project: Project) -> Built:
+    """Run both batches, and what follows them."""
+    result = Built(project.data)
+    project.configure(BATCHES[0])
     with project.warehouse() as warehouse:
         for batch in BATCHES:
             project.configure(until=batch)

@@ -13,14 +13,25 @@ import yaml
 
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
+from simulators.hubspot import access as hubspot
+from simulators.shopify import system as shopify
+from simulators.stripe import access as stripe
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from stand_in import StandIn
+
     from crmhouse.warehouse import Warehouse
 
 SYSTEMS = ("salesforce", "hubspot", "stripe", "shopify")
+KEYS = {
+    "STAND_IN_SALESFORCE": "secret",
+    "STAND_IN_HUBSPOT": hubspot.TOKEN,
+    "STAND_IN_STRIPE": stripe.SECRET_KEY,
+    "STAND_IN_SHOPIFY": shopify.TOKEN,
+}
 FX_RATES = {
     "glob": "reference/fx_rates_monthly.csv",
     "key": ["month", "currency"],
@@ -35,10 +46,13 @@ class Project:
     Attributes:
         folder: holds crmhouse.yaml and everything the project makes.
         data: the exports, laid out in batches.
+        stand_in: serves them; they are then read over HTTP instead of from the files. `KEYS` have
+            to be in the environment.
     """
 
     folder: Path
     data: Path
+    stand_in: StandIn | None = None
 
     @property
     def config(self) -> Path:
@@ -46,12 +60,31 @@ class Project:
 
     def configure(self, until: str | None = None, **settings: Any) -> None:
         """Write the configuration, with the batches up to `until`."""
-        options = {"path": str(self.data), **({"until": until} if until else {})}
-        sources = [{"name": name, "kind": f"{name}_export", "options": options} for name in SYSTEMS]
+        sources = self._over_http(until) if self.stand_in else self._exports(until)
         files = {"path": str(self.data), "streams": {"fx_rates_monthly": FX_RATES}}
         sources.append({"name": "reference", "kind": "files", "options": files})
         content = {"sources": sources, "fx_rates": "reference.fx_rates_monthly", **settings}
         self.config.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def _exports(self, until: str | None) -> list[dict[str, Any]]:
+        options = {"path": str(self.data), **({"until": until} if until else {})}
+        return [{"name": name, "kind": f"{name}_export", "options": options} for name in SYSTEMS]
+
+    def _over_http(self, until: str | None) -> list[dict[str, Any]]:
+        """Let the stand-ins go on up to the batch; return the sources that read them."""
+        assert self.stand_in
+        while until and self.stand_in.simulator.store.batch < int(until.removeprefix("batch_")):
+            self.stand_in.advance()
+        credentials: dict[str, dict[str, str]] = {
+            "salesforce": {"client_id": "key", "client_secret": "${STAND_IN_SALESFORCE}"},
+            "hubspot": {"token": "${STAND_IN_HUBSPOT}"},
+            "stripe": {"api_key": "${STAND_IN_STRIPE}"},
+            "shopify": {"access_token": "${STAND_IN_SHOPIFY}"},
+        }
+        return [
+            {"name": name, "kind": name, "options": {"url": f"{self.stand_in.url}/{name}", **keys}}
+            for name, keys in credentials.items()
+        ]
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "crmhouse.cli", "--config", str(self.config), *arguments]
