@@ -147,7 +147,7 @@ class Reader:
                     return
                 plan = {
                     "cursor": asked["cursor"], "since": asked["since"], "job": made.id,
-                    "locator": None, "rows": 0,
+                    "locator": None, "rows": 0, "fields": sorted(self.object.types),
                 }  # fmt: skip
                 yield _note(plan)
             job = self.org.wait(plan["job"])
@@ -193,7 +193,8 @@ class Reader:
         """Return the slice after which all that was asked for has landed."""
         also: dict[str, Mapping[str, Any]] = {BULK: {}}
         if plan["since"] is None:
-            also[REFRESH] = {"read_at": _now(), "fields": sorted(self.object.types)}
+            fields = plan.get("fields", sorted(self.object.types))
+            also[REFRESH] = {"read_at": _now(), "fields": fields}
             also[DELETIONS] = {"read_at": _now()}
             also[FEED] = {"covered": plan["cursor"]}
         return Slice(
