@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from crmhouse.errors import ConfigurationError
-from crmhouse.warehouse import warehouse_of
+from crmhouse.warehouse import open_warehouse
 from ingestion.sources import exports, files
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
@@ -87,7 +87,7 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
     elif kind.system == "files":
         build = partial(files.build, source.name)
     elif source.kind == "salesforce":
-        build = partial(build_salesforce, source.name, partial(warehouse_of, settings))
+        build = partial(build_salesforce, source.name, partial(open_warehouse, settings))
     else:
         build = partial(exports.build, kind.system)
     try:

@@ -27,7 +27,7 @@ NOTHING_BESIDES = {"sweep_every_hours": None, "formulas_every_hours": None}
 def test_a_first_load_lands_page_by_page_with_every_field(org: Org) -> None:
     runs = org.sync()
     assert [(run.slice, run.reported, run.inserted) for run in runs] == [
-        ("bulk", 10, 10), ("bulk", 10, 10), ("changes", 5, 5),
+        ("bulk 00001", 10, 10), ("bulk 00002", 10, 10), ("changes", 5, 5),
     ]  # fmt: skip
     expected = [
         (record["Id"], record["Name"], Decimal(record["AnnualRevenue"]), "1") for record in ACCOUNTS
@@ -70,6 +70,7 @@ def test_changes_arrive_and_older_versions_do_not_come_back(org: Org, bulk_from_
 
 
 def test_a_deleted_record_becomes_a_tombstone(org: Org) -> None:
+    """Airbyte 19838 and 35017."""
     org.sync()
     org.change(3, 10, IsDeleted="true")
     org.sync()
