@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from crmhouse.warehouse import Warehouse
 
@@ -25,18 +26,18 @@ class RefreshTokens:
     is as good as none.
 
     Attributes:
-        warehouse: finds the warehouse when it is first needed.
+        opened: opens the warehouse for the length of a block, with its tables in place.
         source: the configured source's name.
         secrets: the configured ones that the key is made of.
     """
 
-    warehouse: Callable[[], Warehouse]
+    opened: Callable[[], AbstractContextManager[Warehouse]]
     source: str
     secrets: tuple[str, ...] = field(repr=False)
 
     def load(self) -> str | None:
         """Return the newest one; None where the configured one was never replaced."""
-        with self.warehouse().connect() as connection:
+        with self.opened() as warehouse, warehouse.connect() as connection:
             row = connection.execute(
                 "select token from ops.refresh_tokens where source = %s", [self.source]
             ).fetchone()
@@ -47,7 +48,7 @@ class RefreshTokens:
 
     def save(self, token: str) -> None:
         """Keep it, for good, before this returns."""
-        with self.warehouse().connect() as connection:
+        with self.opened() as warehouse, warehouse.connect() as connection:
             connection.execute(
                 """
                 insert into ops.refresh_tokens (source, token) values (%s, %s)
@@ -59,7 +60,7 @@ class RefreshTokens:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Let no other process use the token: two uses of one would leave both without."""
-        with self.warehouse().connect() as connection:
+        with self.opened() as warehouse, warehouse.connect() as connection:
             connection.execute(
                 "select pg_advisory_xact_lock(hashtextextended(%s, 0))",
                 [f"refresh token of {self.source}"],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from crmhouse.errors import ConfigurationError
-from crmhouse.warehouse import warehouse_of
+from crmhouse.warehouse import open_warehouse
 from ingestion.sources import exports, files
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
@@ -116,7 +116,7 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
     base = settings.config_file.parent if settings.config_file else Path.cwd()
     build: Callable[..., Connector]
     if source.kind == "salesforce":
-        build = partial(build_salesforce, source.name, partial(warehouse_of, settings))
+        build = partial(build_salesforce, source.name, partial(open_warehouse, settings))
     elif source.kind in _BUILDERS:
         build = partial(_BUILDERS[source.kind], source.name)
     else:

@@ -9,6 +9,9 @@ import pytest
 from salesforce_org import ACCOUNTS
 
 from crmhouse.errors import QuotaExhaustedError, SyncFailedError
+from ingestion.sources import connector
+from ingestion.sources.salesforce.streams import DECLARED
+from ingestion.stream_sync import Asked
 from ingestion.sync import sync_source
 
 if TYPE_CHECKING:
@@ -54,6 +57,54 @@ def test_a_page_with_fewer_rows_than_its_header_says_is_not_landed(org: Org) -> 
     org.system.bulk.results = honest  # type: ignore[method-assign]
     org.sync()
     assert ids(org) == ALL
+
+
+def test_a_full_refresh_that_is_not_whole_changes_nothing(org: Org) -> None:
+    """Airbyte 13312."""
+    org.sync()
+    honest = org.system.bulk.results
+
+    def dropping(name: str, version: str, locator: str | None, most: int | None) -> Any:
+        answer = honest(name, version, locator, most)
+        answer.headers["Sforce-Locator"] = "null"
+        return answer
+
+    org.system.bulk.results = dropping  # type: ignore[method-assign]
+    with pytest.raises(SyncFailedError, match="reported 25 records, 10 arrived"):
+        org.sync(Asked(everything=True))
+    assert len(org.raw("id", where="_deleted_at is null")) == 25
+
+
+def test_each_slice_leaves_a_record_of_what_was_reported_and_what_arrived(org: Org) -> None:
+    """Airbyte 77627, 42490 and 37528."""
+    org.sync()
+    with org.warehouse.connect() as connection:
+        found = connection.execute(
+            "select slice, rows_reported, rows_extracted from ops.sync_runs "
+            "where rows_reported is not null order by started_at"
+        ).fetchall()
+    assert found == [("bulk 00001", 10, 10), ("bulk 00002", 10, 10), ("changes", 5, 5)]
+
+
+def test_every_stream_that_is_merged_has_a_key(org: Org) -> None:
+    """The Salesforce source of dlt's verified sources."""
+    org.put("Invoice__c", {"Id": "a011", "SystemModstamp": "2025-01-01T00:00:00.000+0000"})
+    names = [*DECLARED, "Invoice__c"]
+    streams = connector(*org.configured(objects=names)).streams()
+    assert [stream.object for stream in streams] == names
+    assert {stream.key for stream in streams} == {("id",)}
+
+
+def test_a_bad_row_goes_to_quarantine_and_the_others_land(org: Org) -> None:
+    """Airbyte 2352 and 26821."""
+    org.put("Account", ACCOUNTS[3] | {"Name": "nul \x00 byte"})
+    settings, source = org.configured()
+    lenient = settings.model_copy(update={"max_quarantine_share": 0.5})
+    sync_source(org.warehouse, lenient, source, run_id=uuid.uuid4())
+    assert len(org.raw("id")) == 24
+    with org.warehouse.connect() as connection:
+        held = connection.execute("select reason, record_key from ops.quarantine").fetchall()
+    assert held == [("value_does_not_fit", ACCOUNTS[3]["Id"])]
 
 
 def test_rows_that_become_visible_late_arrive_with_the_next_sync(org: Org) -> None:

@@ -27,7 +27,7 @@ NOTHING_BESIDES = {"sweep_every_hours": None, "formulas_every_hours": None}
 def test_a_first_load_lands_page_by_page_with_every_field(org: Org) -> None:
     runs = org.sync()
     assert [(run.slice, run.reported, run.inserted) for run in runs] == [
-        ("bulk", 10, 10), ("bulk", 10, 10), ("changes", 5, 5),
+        ("bulk 00001", 10, 10), ("bulk 00002", 10, 10), ("changes", 5, 5),
     ]  # fmt: skip
     expected = [
         (record["Id"], record["Name"], Decimal(record["AnnualRevenue"]), "1") for record in ACCOUNTS
@@ -36,6 +36,18 @@ def test_a_first_load_lands_page_by_page_with_every_field(org: Org) -> None:
         (key, name, revenue, str(score).rstrip("0").rstrip("."))
         for key, name, revenue, score in org.raw("id, name, annual_revenue, score__c")
     ] == expected
+
+
+def test_a_first_load_costs_a_job_and_its_pages(org: Org) -> None:
+    org.sync()
+    data, asked = "/salesforce/services/data/v62.0", org.stand_in.requests()
+    assert asked == {
+        "POST /salesforce/services/*/token": 1,
+        f"GET {data}/sobjects/Account/describe": 1,
+        f"POST {data}/jobs/query": 1,
+        f"GET {data}/jobs/query/*": 1,
+        f"GET {data}/jobs/query/*/results": 3,
+    }
 
 
 def test_what_has_not_changed_costs_three_requests_and_changes_nothing(org: Org) -> None:
@@ -58,6 +70,7 @@ def test_changes_arrive_and_older_versions_do_not_come_back(org: Org, bulk_from_
 
 
 def test_a_deleted_record_becomes_a_tombstone(org: Org) -> None:
+    """Airbyte 19838 and 35017."""
     org.sync()
     org.change(3, 10, IsDeleted="true")
     org.sync()
@@ -149,14 +162,24 @@ def test_what_bulk_refuses_is_read_by_rest_to_its_last_page(org: Org) -> None:
     assert len(org.raw("id")) == 25
 
 
-def test_field_history_has_its_creation_as_version(org: Org) -> None:
+@pytest.mark.parametrize("refused", [False, True], ids=["by bulk", "by rest"])
+def test_field_history_has_its_creation_as_version_and_values_of_any_type(
+    org: Org, *, refused: bool
+) -> None:
+    org.system.org.special["AccountHistory"] |= {
+        name: Field(name, "anyType") for name in ("OldValue", "NewValue")
+    }
+    if refused:
+        org.system.org.no_bulk.add("AccountHistory")
     org.put("AccountHistory", *({
-        "Id": f"017{number}", "AccountId": "0011", "Field": "Name", "OldValue": "a",
-        "NewValue": "b", "CreatedDate": f"2025-01-01T00:0{number}:00.000+0000",
+        "Id": f"017{number}", "AccountId": "0011", "Field": "Name",
+        "OldValue": [True, 1.5, "a"][number], "NewValue": "b",
+        "CreatedDate": f"2025-01-01T00:0{number}:00.000+0000",
     } for number in range(3)))  # fmt: skip
     org.sync(objects=["AccountHistory"])
-    assert [when.minute for (when,) in org.raw("_source_updated_at", "account_history")] == [
-        0, 1, 2,
+    found = org.raw("_source_updated_at, old_value, new_value", "account_history")
+    assert [(when.minute, *values) for when, *values in found] == [
+        (0, "true", "b"), (1, "1.5", "b"), (2, "a", "b"),
     ]  # fmt: skip
 
 

@@ -46,7 +46,7 @@ class Org:
     """A stand-in with 25 accounts, and the warehouse that its objects are synced to."""
 
     stand_in: StandIn
-    warehouse: Warehouse
+    warehouse: Any
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,7 +101,7 @@ class Org:
 
 
 @contextmanager
-def serving(folder: Path, warehouse: Warehouse, home: Path) -> Iterator[Org]:
+def serving(folder: Path, warehouse: Warehouse | None, home: Path) -> Iterator[Org]:
     with standing_in(folder, home, {"salesforce": Salesforce}) as stand_in:
         yield Org(stand_in, warehouse)
 

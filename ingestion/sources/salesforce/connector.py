@@ -21,6 +21,7 @@ from ingestion.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
@@ -156,7 +157,7 @@ def _stream(org: Org, object_: str) -> Stream:
 
 def build(
     name: str,
-    warehouse: Callable[[], Warehouse],
+    opened_warehouse: Callable[[], AbstractContextManager[Warehouse]],
     options: Mapping[str, Any],
     base: Path,  # noqa: ARG001  # the signature of all kinds
     batch_rows: int,
@@ -165,7 +166,7 @@ def build(
 
     Args:
         name: the source's name.
-        warehouse: finds the warehouse, where replaced refresh tokens are kept.
+        opened_warehouse: opens the warehouse, where replaced refresh tokens are kept.
         options: the configured options, checked against `SalesforceOptions`.
         base: has no meaning here.
         batch_rows: records in memory at once.
@@ -174,5 +175,5 @@ def build(
     tokens = None
     if checked.refresh_token and checked.client_secret:
         secrets = checked.client_secret.get_secret_value(), checked.refresh_token.get_secret_value()
-        tokens = RefreshTokens(warehouse, name, secrets)
+        tokens = RefreshTokens(opened_warehouse, name, secrets)
     return SalesforceConnector(name, checked, batch_rows, Patience(), tokens)

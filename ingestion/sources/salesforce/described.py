@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ingestion.sources.salesforce.answers import Description
 
 # Bulk selects no compound field; their parts are fields of their own. Binary content is no column.
-_NOT_READ = frozenset({"address", "location", "base64", "complexvalue", "anyType"})
+_NOT_READ = frozenset({"address", "location", "base64", "complexvalue"})
 _TYPES = MappingProxyType({
     "boolean": ColumnType.BOOLEAN,
     "int": ColumnType.BIGINT,

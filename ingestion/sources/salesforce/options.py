@@ -104,6 +104,14 @@ class SalesforceOptions(BaseModel):
             raise ValueError("it must begin with https://")
         return url.rstrip("/")
 
+    @field_validator("objects")
+    @classmethod
+    def _each_once(cls, objects: tuple[str, ...]) -> tuple[str, ...]:
+        names = [object_.lower() for object_ in objects]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} stands there twice")
+        return objects
+
     @model_validator(mode="after")
     def _one_flow(self) -> Self:
         if self.private_key and not self.username:

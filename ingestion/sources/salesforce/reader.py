@@ -3,6 +3,7 @@
 Checkpoints of a stream, by slice:
 
     bulk        a Bulk job whose results have landed up to a locator; empty where there is none
+    bulk 00001  a page of it that has landed; empty when all have
     changes     up to when changes have landed
     refresh     when all records were read last, and which fields they had
     deletions   when all ids were read last
@@ -147,7 +148,7 @@ class Reader:
                     return
                 plan = {
                     "cursor": asked["cursor"], "since": asked["since"], "job": made.id,
-                    "locator": None, "rows": 0,
+                    "locator": None, "rows": 0, "pages": 0, "fields": sorted(self.object.types),
                 }  # fmt: skip
                 yield _note(plan)
             job = self.org.wait(plan["job"])
@@ -162,38 +163,46 @@ class Reader:
 
     def _pages(self, plan: Mapping[str, Any], job: Job) -> Generator[Slice]:
         """Yield a slice for each page that has not landed. Only the last one moves the cursor."""
-        rows, locator = plan["rows"], plan["locator"]
         while True:
             with tempfile.TemporaryFile() as file:
-                page = self.org.results(job.id, locator, file)
+                page = self.org.results(job.id, plan["locator"], file)
                 if page is None:
                     yield _note({})
                     raise SourceUnavailableError(
                         f"{self.queries.place}: the results of the Bulk job {job.id} are gone. "
                         "What has landed stays; the next sync asks for all of them again."
                     )
-                rows, locator = rows + page.rows, page.following
-                if locator is None and rows != job.numberRecordsProcessed:
-                    yield _note({})
-                    raise self.queries.incomplete(job, rows)
+                plan = {
+                    **plan, "locator": page.following, "rows": plan["rows"] + page.rows,
+                    "pages": plan["pages"] + 1,
+                }  # fmt: skip
                 whole = Whole(page.rows, self.queries.reading(file, self.object.types))
-                if locator is None:
+                if page.following is None:
+                    if plan["rows"] != job.numberRecordsProcessed:
+                        yield _note({})
+                        raise self.queries.incomplete(job, plan["rows"])
                     yield self._last(plan, whole)
                     return
-                yield Slice(
-                    BULK,
-                    whole.read,
-                    _always({**plan, "locator": locator, "rows": rows}),
-                    reported=page.rows,
-                    types=self.object.types,
-                    is_first=plan["since"] is None,
-                )
+                yield self._page(plan, whole)
+
+    def _page(self, plan: Mapping[str, Any], whole: Whole) -> Slice:
+        """Return the slice of a page that others follow; with it lands where the next begins."""
+        return Slice(
+            _page_name(plan["pages"]),
+            whole.read,
+            lambda: {"landed": True},
+            reported=whole.rows,
+            types=self.object.types,
+            is_first=plan["since"] is None,
+            also=lambda: {BULK: plan},
+        )
 
     def _last(self, plan: Mapping[str, Any], whole: Whole) -> Slice:
         """Return the slice after which all that was asked for has landed."""
         also: dict[str, Mapping[str, Any]] = {BULK: {}}
         if plan["since"] is None:
-            also[REFRESH] = {"read_at": _now(), "fields": sorted(self.object.types)}
+            fields = plan.get("fields", sorted(self.object.types))
+            also[REFRESH] = {"read_at": _now(), "fields": fields}
             also[DELETIONS] = {"read_at": _now()}
             also[FEED] = {"covered": plan["cursor"]}
         return Slice(
@@ -203,6 +212,7 @@ class Reader:
             reported=whole.rows,
             types=self.object.types,
             is_first=plan["since"] is None,
+            overtakes=[_page_name(number) for number in range(1, plan.get("pages", 0))],
             also=lambda: also,
         )
 
@@ -248,8 +258,9 @@ def _note(plan: Mapping[str, Any]) -> Slice:
     return Slice(BULK, lambda: iter(()), lambda: plan)
 
 
-def _always(checkpoint: Mapping[str, Any]) -> Callable[[], Mapping[str, Any]]:
-    return lambda: checkpoint
+def _page_name(number: int) -> str:
+    """Return a name of its own: each slice leaves a record of what it did in a run."""
+    return f"{BULK} {number:05d}"
 
 
 def _once(batch: Batch) -> Callable[[], Iterator[Batch]]:
