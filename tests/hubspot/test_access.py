@@ -28,6 +28,7 @@ OAUTH = {
     "token": None, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET,
     "refresh_token": REFRESH_TOKEN,
 }  # fmt: skip
+WRONG = "pat-na1-wrong"
 MANY = [record(n) for n in range(1, 1001)]
 
 
@@ -39,7 +40,7 @@ def test_an_account_that_can_be_read_has_no_problems(of: Of) -> None:
 
 def test_a_wrong_key_a_missing_scope_and_a_wrong_host_are_told_apart(of: Of) -> None:
     made = of({"contacts": MANY[:1]})
-    [wrong] = made.check(token="pat-na1-wrong")
+    [wrong] = made.check(token=WRONG)
     assert "answered 401" in wrong
     assert "private app" in wrong
     scopes = made.check(token=CONTACTS_ONLY_TOKEN, objects=["contacts", "deals"], associations=[])
@@ -49,9 +50,13 @@ def test_a_wrong_key_a_missing_scope_and_a_wrong_host_are_told_apart(of: Of) -> 
     assert "crm.objects.deals.read" in scopes[0]
     [secret] = made.check(**{**OAUTH, "client_secret": "wrong"})
     assert "client_secret" in secret
+    [nowhere] = made.check(url="http://127.0.0.1:1")
+    assert "nothing listens there" in nowhere
+    [nobody] = made.check(url="http://crm.acme.invalid")
+    assert "host" in nobody
     [unknown] = made.check(objects=["p1_cars"])[:1]
     assert "answered 400" in unknown
-    for one in [wrong, *scopes, secret, unknown]:
+    for one in [wrong, *scopes, secret, nowhere, nobody, unknown]:
         assert "pat-na1" not in one
         assert REFRESH_TOKEN not in one
 
@@ -91,9 +96,9 @@ def test_the_limits_of_an_account_are_kept_to(of: Of, caplog: pytest.LogCaptureF
 
 def test_who_asks_too_fast_waits_as_long_as_it_is_told(of: Of) -> None:
     made = of({"contacts": MANY})
-    made.service.access.limits = Limits(1_000_000, search=4, daily=1_000_000)
+    made.service.access.limits = Limits(1_000_000, search=2, daily=1_000_000)
     made.sync()
-    made.sync(window_rows=400, lookback=1e6)
+    made.sync(lookback=1e6)
     assert len(made.alive()) == 1000
 
 
@@ -105,3 +110,26 @@ def test_a_request_with_too_many_properties_for_a_url_is_read_in_batches(of: Of)
     assert made.running.requests()["POST /hubspot/crm/v3/objects/contacts/batch/read"] == 3
     last = "property_a_property_with_quite_a_long_name_0499"
     assert made.raw(f"count({last}), min({last})") == [(250, "499")]
+
+
+@pytest.mark.parametrize("by_search", [False, True])
+def test_properties_are_read_with_their_history_on_request(of: Of, *, by_search: bool) -> None:
+    made = of({"contacts": [record(n, lifecyclestage="lead") for n in range(1, 131)]})
+    speed = {"searches_per_second": 1e9} if by_search else {}
+    made.sync(properties_with_history={"contacts": ["lifecyclestage"]}, **speed)
+    asked = made.running.requests()
+    assert asked["POST /hubspot/crm/v3/objects/contacts/batch/read"] == 3
+    value = "properties_with_history -> 'lifecyclestage' -> 0 ->> 'value'"
+    assert made.raw(f"count(*), min({value}), min(property_email)") == [
+        (130, "lead", "100@acme.example")
+    ]
+
+
+def test_custom_objects_are_streams_on_request(of: Of) -> None:
+    schema = {"id": "2-55", "name": "cars", "fullyQualifiedName": "p1_cars"}
+    made = of({"schemas": [schema], "cars": [record(n, wheels="4") for n in (1, 2)]})
+    named = {"custom_objects": True, "streams": ["p1_cars"]}
+    made.sync(**named)
+    assert made.raw("id, property_wheels", "p1_cars") == [("1", "4"), ("2", "4")]
+    made.sync(objects=["2-55"], streams=["2-55"])
+    assert made.raw("count(*)", '"2-55"') == [(2,)]

@@ -67,8 +67,12 @@ class Account:
     patience: Patience = field(default_factory=Patience)
     _credentials: list[Credentials] = field(default_factory=list)
 
-    def api(self) -> Api:
-        """Return a connection; its limits are shared with all others of this account."""
+    def api(self, patience: Patience | None = None) -> Api:
+        """Return a connection; its limits are shared with all others of this account.
+
+        Args:
+            patience: another one than that of the account.
+        """
         if not self._credentials:
             self._credentials.append(self._way_in())
         return Api(
@@ -78,7 +82,7 @@ class Account:
             judge=judge,
             limits=self._limits,
             account=f"hubspot {self.name} {self.options.url}",
-            patience=self.patience,
+            patience=patience or self.patience,
         )
 
     @property

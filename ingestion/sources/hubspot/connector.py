@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import ConfigurationError, SourceRefusedError, SourceUnavailableError
+from ingestion.http import Patience
 from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
 from ingestion.sources.connector import always
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ingestion.sources.connector import Claim
     from ingestion.streams import Stream
 
+_IMPATIENT = Patience(tries=2)  # somebody waits for a check
 _OF_ONE_STREAM = ("answered 400", "answered 403", "answered 404")
 _WITH_PIPELINES = ("deals", "tickets")
 
@@ -84,7 +86,7 @@ class HubSpotConnector:
         found: list[str] = []
         try:
             streams = self.streams()
-            with self._crm() as crm:
+            with self._crm(_IMPATIENT) as crm:
                 for stream in streams:
                     try:
                         self._touch(crm, stream)
@@ -189,8 +191,8 @@ class HubSpotConnector:
         return EdgeSlices(crm, stream, self.options, self.batch_rows)
 
     @contextmanager
-    def _crm(self) -> Iterator[Crm]:
-        with self.account.api() as api:
+    def _crm(self, patience: Patience | None = None) -> Iterator[Crm]:
+        with self.account.api(patience) as api:
             yield Crm(api)
 
 

@@ -23,6 +23,7 @@ PAGE, SEARCH_PAGE, BATCH, BATCH_WITH_HISTORY = 100, 200, 100, 50
 _OWNERS_PAGE = 100
 _LONGEST_URL = 12_000  # HubSpot refuses some 16,000 bytes; what is around the properties is short
 _STILL = 10
+_GONE = "OBJECT_NOT_FOUND"
 
 
 class _Following(msgspec.Struct):
@@ -33,6 +34,10 @@ class _Paging(msgspec.Struct):
     next: _Following | None = None
 
 
+class _Problem(msgspec.Struct):
+    category: str = ""
+
+
 class Page(msgspec.Struct):
     """A page of a list or a search.
 
@@ -40,11 +45,13 @@ class Page(msgspec.Struct):
         results: the records.
         paging: where the next page is; None on the last one.
         total: how many records a search has found.
+        errors: what a batch could not give.
     """
 
     results: list[Raw]
     paging: _Paging | None = None
     total: int = 0
+    errors: list[_Problem] = msgspec.field(default_factory=list)
 
     @property
     def after(self) -> str | None:
@@ -151,17 +158,27 @@ class Crm:
         *,
         archived: bool = False,
     ) -> Iterator[Raw]:
-        """Yield the records with these ids, those that there are, with however many properties."""
+        """Yield the records with these ids, with however many properties.
+
+        Raises:
+            SourceUnavailableError: some are missing, and HubSpot does not say that they are gone.
+        """
         body: dict[str, Any] = {"properties": properties}
         if history:
             body["propertiesWithHistory"] = history
         path = f"crm/v3/objects/{object_}/batch/read"
         for some in chunks(ids, BATCH_WITH_HISTORY if history else BATCH):
-            inputs = [{"id": id_} for id_ in some]
-            yield from self.api.json(
-                "POST", path, Page, json={**body, "inputs": inputs},
+            answer = self.api.json(
+                "POST", path, Page, json={**body, "inputs": [{"id": id_} for id_ in some]},
                 params={"archived": str(archived).lower()},
-            ).results  # fmt: skip
+            )  # fmt: skip
+            missing = len(some) - len(answer.results)
+            if missing and not any(error.category == _GONE for error in answer.errors):
+                raise SourceUnavailableError(
+                    f"{object_}: of {len(some)} records that were asked for by their ids {missing} "
+                    "did not arrive. Nothing of them was landed; sync again."
+                )
+            yield from answer.results
 
     def owners(self, *, archived: bool) -> Iterator[bytes]:
         """Yield the owners."""

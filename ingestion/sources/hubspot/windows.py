@@ -13,11 +13,12 @@ from ingestion.sources.hubspot.streams import cursor_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ingestion.sources.hubspot.crm import Crm, Page
+    from ingestion.sources.hubspot.crm import Crm, Page, Record
 
 logger = logging.getLogger(__name__)
 
 _TRIES = 5
+_ID = "hs_object_id"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Window:
         ]
         if self.ids:
             low, high = map(str, self.ids)
-            between = {"propertyName": "hs_object_id", "operator": "BETWEEN"}
+            between = {"propertyName": _ID, "operator": "BETWEEN"}
             found.append({**between, "value": low, "highValue": high})
         return found
 
@@ -88,39 +89,55 @@ class Searches:
     def everything(self, found: Found) -> dict[str, bytes]:
         """Return all records of a window, by id.
 
-        While it is read, records leave it when they are changed again, and the pages that follow
-        move up. So the number of different records must be the total; else it is read again.
+        As many must have arrived as the search has told at first. Where records were changed
+        meanwhile, which takes them out of the window, or the search has learnt of others: as many
+        as it tells afterwards.
 
         Raises:
-            SourceUnavailableError: it was another one each time.
+            SourceUnavailableError: fewer arrived, each time.
         """
         page = found.page
         for _ in range(_TRIES):
             records: dict[str, bytes] = {}
-            total = self._read(found.window, page, records)
-            if len(records) == total:
+            self._read(found.window, page, records)
+            if len(records) == page.total:
+                return records
+            page = self._page(found.window, None)
+            if len(records) >= page.total:
                 return records
             logger.info(
-                "%s: a search found %d, %d arrived; again", self.object, total, len(records)
+                "%s: a search finds %d, %d arrived; again", self.object, page.total, len(records)
             )
-            page = self._page(found.window, None)
         raise SourceUnavailableError(
-            f"{self.object}: HubSpot's search has found {total} records and delivered "
-            f"{len(records)}, and not once the same in {_TRIES} tries. Nothing of them was landed; "
-            "sync again."
+            f"{self.object}: HubSpot's search finds {page.total} records and has delivered "
+            f"{len(records)}, in the last of {_TRIES} tries. None of them was landed; sync again."
         )
 
-    def _read(self, window: Window, page: Page, records: dict[str, bytes]) -> int:
-        """Follow the pages to their end, and return the total that the last one told."""
+    def _read(self, window: Window, page: Page, records: dict[str, bytes]) -> None:
+        """Read a window to its end, each page from where the one before has ended.
+
+        HubSpot's own pages are offsets. A record that is changed leaves the window, those after it
+        move up, and the next page would pass over one of them.
+        """
         steps = Steps(self.object)
         asked: str | None = None
         while True:
-            for raw in page.results:
-                records[record(self.object, raw).id] = bytes(raw)
-            asked = steps.next(asked, page.after)
-            if asked is None or int(asked) >= self.most:
-                return page.total
+            rows = [record(self.object, raw) for raw in page.results]
+            records.update((one.id, one.text) for one in rows)
+            if page.after is None:
+                return
+            if not rows:  # and yet not the last page
+                asked = steps.next(asked, page.after)
+            else:
+                window, asked = _rest(window, rows) or self._after_moment(window, records), None
             page = self._page(window, asked)
+
+    def _after_moment(self, window: Window, records: dict[str, bytes]) -> Window:
+        """Read the first millisecond of a window by ids, and return what follows it."""
+        moment = replace(window, high=window.low + 1)
+        moment = replace(moment, ids=(0, self._last_id(moment)))
+        self._read(moment, self._page(moment, None), records)
+        return replace(window, low=window.low + 1)
 
     def _halves(self, window: Window, page: Page) -> tuple[Window, Window]:
         """Cut a window in two: its time, down to the millisecond, then its ids."""
@@ -137,13 +154,14 @@ class Searches:
         )
 
     def _last_id(self, window: Window) -> int:
-        body = self._body(window, 1, "hs_object_id", "DESCENDING")
+        body = self._body(window, 1, _ID, "DESCENDING")
         page = self.crm.search(self.object, body)
         return max((int(record(self.object, raw).id) for raw in page.results), default=0)
 
     def _page(self, window: Window, after: str | None) -> Page:
         limit = min(SEARCH_PAGE, self.most - int(after or 0))
-        body = self._body(window, limit, cursor_of(self.object), "ASCENDING")
+        sort = _ID if window.ids else cursor_of(self.object)
+        body = self._body(window, limit, sort, "ASCENDING")
         return self.crm.search(self.object, {**body, "after": after or "0"})
 
     def _body(self, window: Window, limit: int, sort: str, direction: str) -> dict[str, Any]:
@@ -154,3 +172,14 @@ class Searches:
             "limit": limit,
             "after": "0",
         }
+
+
+def _rest(window: Window, rows: Sequence[Record]) -> Window | None:
+    """Return what of a window follows these rows; None where they are all of its first moment.
+
+    What has the time of the last row may go on after it, so that moment is read again.
+    """
+    if window.ids:
+        return replace(window, ids=(max(int(one.id) for one in rows) + 1, window.ids[1]))
+    newest = max(one.changed for one in rows)
+    return replace(window, low=newest) if newest > window.low else None
