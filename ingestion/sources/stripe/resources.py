@@ -70,7 +70,7 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
             _resource("credit_notes", "credit_note.*"),
             _resource("products", "product.*"),
             _resource("prices", "price.*"),
-            _resource("coupons", "coupon.*"),
+            _resource("coupons", *_each("coupon", "created", "updated", "deleted"), *_DISCOUNTS),
             _resource("balance_transactions"),
             _resource("payouts", "payout.*"),
         )
