@@ -135,7 +135,7 @@ class Account:
 
     def _object(self, resource: Resource, id_: str) -> bytes | None:
         path = f"{resource.path}/{id_}"
-        text = bytes(self.api.json("GET", path, msgspec.Raw))
+        text = bytes(self.api.json("GET", path, msgspec.Raw, params=resource.query_of_one))
         head = _decoded(path, text)
         if head.error or head.deleted:
             return None
