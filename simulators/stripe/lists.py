@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulators.stripe.errors import invalid, missing
 from simulators.stripe.resources import (
+    DISCOUNTS,
     RESOURCES,
     deleted,
     envelope,
@@ -61,10 +62,7 @@ class Lists:
             found.reverse()
         return envelope(
             f"/v1/{resource.name}",
-            (
-                self._expanded(shown(resource, record.body), query.expand, "data.")
-                for record in found
-            ),
+            (self._expanded(resource, record.body, query.expand, "data.") for record in found),
             has_more=has_more,
         )
 
@@ -79,7 +77,7 @@ class Lists:
             raise missing(resource, id_)
         if record.deleted:
             return deleted(resource, id_)
-        return self._expanded(shown(resource, record.body), expand)
+        return self._expanded(resource, record.body, expand)
 
     def nested(self, resource: Resource, id_: str, field: str, query: Query) -> dict[str, Any]:
         """Return a page of a list that belongs to an object.
@@ -111,11 +109,15 @@ class Lists:
             raise missing(resource, id_, param)
         return record
 
-    def _expanded(self, body: Body, paths: list[str], prefix: str = "") -> Body:
-        for path in paths:
+    def _expanded(
+        self, resource: Resource, record: Body, paths: list[str], prefix: str = ""
+    ) -> Body:
+        names = {path: path.removeprefix(prefix).split(".") for path in paths}
+        body = shown(resource, record, {first for first, *_ in names.values()})
+        for path, inner in names.items():
             if not path.startswith(prefix):
                 raise invalid("expand", f"This property cannot be expanded ({path}).")
-            self._expand(body, path.removeprefix(prefix).split("."), path)
+            self._expand(body, inner, path)
         return body
 
     def _expand(self, body: Body, names: list[str], path: str) -> None:
@@ -125,7 +127,7 @@ class Lists:
         value = body.get(name)
         if isinstance(value, str) and target is not None:
             value = body[name] = self.one(RESOURCES[target], value, [])
-        elif target is None and not isinstance(value, dict | list):
+        elif target is None and name != DISCOUNTS and not isinstance(value, dict | list):
             raise invalid("expand", f"This property cannot be expanded ({path}).")
         inner = value if isinstance(value, list) else [value]
         for item in inner if rest else ():

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from simulators.store import Body
 
+DISCOUNTS = "discounts"
 NESTED_ITEMS = 10
 """How many items of a nested list an object carries."""
 
@@ -114,9 +115,19 @@ def deleted(resource: Resource, id_: str) -> Body:
     return {"id": id_, "object": resource.object, "deleted": True}
 
 
-def shown(resource: Resource, body: Body) -> Body:
-    """Return a record as the API shows it: nested lists with their envelope, and cut."""
+def shown(resource: Resource, body: Body, expanded: Iterable[str] = ()) -> Body:
+    """Return a record as the API shows it: nested lists with their envelope, and cut.
+
+    Args:
+        resource: what it is.
+        body: the record.
+        expanded: first names of what is to be expanded. Discounts are ids else.
+    """
     result = {"id": body["id"], "object": resource.object, **body}
+    if DISCOUNTS in body and DISCOUNTS not in expanded:
+        result[DISCOUNTS] = [
+            one.get("id") if isinstance(one, dict) else one for one in body[DISCOUNTS] or ()
+        ]
     for field, url in resource.nested.items():
         if field in body:
             items = nested_items(body, field)

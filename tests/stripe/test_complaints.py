@@ -134,16 +134,18 @@ def test_a_gap_in_the_events_is_a_full_refresh(
     assert found == [("A", False), ("B", False), ("Customer 3", True)]
 
 
-def test_a_quiet_account_is_no_gap(warehouse: Warehouse, tmp_path: Path) -> None:
+@pytest.mark.parametrize("days", [0, 3])
+def test_a_quiet_account_is_no_gap(warehouse: Warehouse, tmp_path: Path, days: int) -> None:
     """The newest event may be older than events are kept: then it says nothing that it is gone."""
     with account(lay_out(tmp_path / "data", {"customers": [customer(1)]}), tmp_path) as running:
         configured = source(running, "customers")
         sync(warehouse, configured)
         long_ago = int(time.time()) - 40 * 24 * 3600
-        alter_checkpoint(warehouse, "customers", "changes", last=["evt_0", long_ago])
+        until = int(time.time()) - days * 24 * 3600 - 9
+        alter_checkpoint(warehouse, "customers", "changes", last=["evt_0", long_ago], until=until)
         running.requests()
         sync(warehouse, configured)
-        assert running.requests() == {EVENTS: 1}
+        assert running.requests() == {EVENTS: days + 1}
 
 
 def test_events_of_many_days_are_read_day_by_day(warehouse: Warehouse, tmp_path: Path) -> None:

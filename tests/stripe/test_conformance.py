@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from file_sources import export
 from file_sources import sync as sync_files
-from stripe_account import account, customer, lay_out, raw, source, sync
+from stripe_account import account, customer, lay_out, raw, source, subscription, sync
 
 from ingestion.sources.stripe.streams import API_STREAMS, STREAMS
 from ingestion.streams import ColumnType
@@ -83,6 +83,27 @@ def test_what_was_deleted_is_a_tombstone_as_in_the_export(
     found = raw(warehouse, columns)
     assert found == raw(warehouse, columns, schema="raw_stripe")
     assert [row[0] for row in found if row[-1]] == ["cus_000003"]
+
+
+def test_discounts_come_with_their_coupons(warehouse: Warehouse, tmp_path: Path) -> None:
+    """Without being asked for they are ids, which say nothing."""
+
+    def discount(percent: int) -> dict[str, Any]:
+        coupon = {"id": "C", "object": "coupon", "percent_off": percent}
+        return {"id": "di_1", "object": "discount", "coupon": coupon}
+
+    first = [subscription(number, discounts=[discount(5)]) for number in (1, 2)]
+    second = [subscription(2, discounts=[discount(7)])]
+    folder = lay_out(tmp_path / "data", {"subscriptions": first}, {"subscriptions": second})
+    with account(folder, tmp_path) as running:
+        sync(warehouse, source(running, "subscriptions"))
+        running.advance()
+        sync(warehouse, source(running, "subscriptions"))
+    sync_files(warehouse, export(folder, "stripe"), streams=["subscriptions"])
+    columns = "discounts, discounts -> 0 -> 'coupon' ->> 'percent_off'"
+    found = raw(warehouse, columns, "subscriptions")
+    assert [row[1] for row in found] == ["5", "7"]
+    assert found == raw(warehouse, columns, "subscriptions", "raw_stripe")
 
 
 def test_amounts_stay_in_the_smallest_unit_of_their_currency(

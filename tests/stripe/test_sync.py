@@ -113,12 +113,25 @@ class _Ends(Silent):
             raise KeyboardInterrupt(run.slice)
 
 
+class _EndsWithin(Silent):
+    """Ends the process, as it were, before the slice commits that comes after so many."""
+
+    def __init__(self, slices: int) -> None:
+        self._left = slices
+
+    def arrived(self, place: str, records: int, expected: int | None) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt(place, records, expected)
+
+
+@pytest.mark.parametrize("ends", [_Ends(2), _EndsWithin(2)], ids=["between slices", "within one"])
 def test_a_first_load_that_is_killed_goes_on_where_it_was(
-    running: StandIn, warehouse: Warehouse
+    running: StandIn, warehouse: Warehouse, ends: Silent
 ) -> None:
     configured = source(running, "customers", batch_rows=100)
     with pytest.raises(KeyboardInterrupt):
-        sync(warehouse, configured, listener=_Ends(2))
+        sync(warehouse, configured, listener=ends)
     assert len(raw(warehouse, "id")) == 200
     running.advance()
     running.requests()
@@ -139,6 +152,19 @@ def test_a_load_goes_on_although_the_object_it_ended_with_is_gone(
     store.put("stripe", "customers", [customer(int(ended_with[4:]), deleted=True)])
     sync(warehouse, configured)
     assert len(raw(warehouse, "id")) == 450
+
+
+def test_changes_that_are_killed_within_are_read_again(
+    running: StandIn, warehouse: Warehouse
+) -> None:
+    configured = source(running, "customers", batch_rows=100)
+    sync(warehouse, configured)
+    running.advance()
+    with pytest.raises(KeyboardInterrupt):
+        sync(warehouse, configured, listener=_EndsWithin(0))
+    assert len(raw(warehouse, "id")) == 450
+    sync(warehouse, configured)
+    assert_current(warehouse)
 
 
 def test_what_changes_while_the_load_is_under_way_is_told_by_events(

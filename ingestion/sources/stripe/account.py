@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ingestion.http import Api
+    from ingestion.sources.stripe.answers import Clock
     from ingestion.sources.stripe.resources import Resource
 
 PAGE_RECORDS = 100
@@ -55,9 +56,15 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Account:
-    """Reads one account."""
+    """Reads one account.
+
+    Attributes:
+        api: of the account.
+        clock: Stripe's.
+    """
 
     api: Api
+    clock: Clock
 
     def pages(
         self, path: str, query: Mapping[str, Any], after: Mark | None = None
@@ -128,7 +135,7 @@ class Account:
 
     def _object(self, resource: Resource, id_: str) -> bytes | None:
         path = f"{resource.path}/{id_}"
-        text = bytes(self.api.json("GET", path, msgspec.Raw))
+        text = bytes(self.api.json("GET", path, msgspec.Raw, params=resource.query_of_one))
         head = _decoded(path, text)
         if head.error or head.deleted:
             return None

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -48,6 +52,28 @@ class Page(msgspec.Struct):
     data: list[msgspec.Raw] | None = None
     has_more: bool = False
     error: Problem | None = None
+
+
+@dataclass
+class Clock:
+    """Stripe's clock, which events are of, as the answers tell it.
+
+    Attributes:
+        behind: seconds that it is behind ours; the whole second of an answer is up to one more.
+    """
+
+    behind: float = 0
+
+    def judge(self, response: httpx.Response) -> Verdict:
+        """Say what an answer means, and note when it was given."""
+        with suppress(KeyError, ValueError):
+            said = parsedate_to_datetime(response.headers["Date"])
+            self.behind = time.time() - said.timestamp()
+        return judge(response)
+
+    def second(self, ours: float) -> int:
+        """Return the second that Stripe's clock shows at a time of ours, or the one before."""
+        return int(ours - self.behind)
 
 
 def judge(response: httpx.Response) -> Verdict:

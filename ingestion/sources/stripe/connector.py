@@ -11,7 +11,7 @@ from crmhouse.errors import QuotaExhaustedError, SourceRefusedError, SourceUnava
 from ingestion.http import Api, Bearer, Patience, Rule
 from ingestion.sources.connector import always
 from ingestion.sources.stripe.account import AT_ONCE, Account
-from ingestion.sources.stripe.answers import judge
+from ingestion.sources.stripe.answers import Clock
 from ingestion.sources.stripe.options import StripeOptions
 from ingestion.sources.stripe.reader import Reader
 from ingestion.sources.stripe.resources import RESOURCES
@@ -115,18 +115,19 @@ class StripeConnector:
 
     @contextmanager
     def _reader(self, stream: Stream, patience: Patience | None = None) -> Iterator[Reader]:
-        with self._api(patience or self.patience) as api:
+        clock = Clock()
+        with self._api(patience or self.patience, clock) as api:
             resource = RESOURCES[stream.object]
-            yield Reader(Account(api), stream, resource, self.options, self.batch_rows)
+            yield Reader(Account(api, clock), stream, resource, self.options, self.batch_rows)
 
-    def _api(self, patience: Patience) -> Api:
+    def _api(self, patience: Patience, clock: Clock) -> Api:
         key = self.options.api_key.get_secret_value()
         per_second = self.options.requests_per_second
         return Api(
             self.name,
             self.options.url,
             Bearer(key),
-            judge,
+            clock.judge,
             {"default": Rule(per_second, burst=max(1, int(per_second)), at_once=AT_ONCE)},
             account=f"{self.options.url} {hashlib.sha256(key.encode()).hexdigest()}",
             headers={"Stripe-Version": self.options.version},

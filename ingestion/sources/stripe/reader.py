@@ -20,7 +20,7 @@ from ingestion.sources.stripe.account import PAGE_RECORDS, Mark, tombstone
 from ingestion.sources.stripe.feed import HORIZON_SECONDS, PATH, events, kinds, remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ingestion.batches import Batch
@@ -148,8 +148,9 @@ class Reader:
 
     def _beginning(self) -> dict[str, Any]:
         """Return from when on events are to be read, before any object is."""
-        now = int(time.time())
+        began = time.time()
         newest = self.account.newest(PATH, kinds(self.resource)) if self.resource.events else None
+        now = self.account.clock.second(began)
         return {"until": now, "last": newest, "seen": [], "passed_at": now, "records": 0}
 
     def _is_due(self, state: Mapping[str, Any]) -> bool:
@@ -178,13 +179,11 @@ class Reader:
 
     def _changes(self, state: Mapping[str, Any]) -> Generator[Slice]:
         """Yield a slice for each day of events."""
-        last = Mark(*state["last"]) if state["last"] else None
-        if last and last.created < time.time() - _SAFE_HORIZON:
-            last = None  # it may be gone by now, which says nothing
-        while True:
-            now = int(time.time())
+        is_end = False
+        while not is_end:
+            began, last = time.time(), _kept(state["last"])
             until = state["until"] + _DAY
-            is_end = until >= now
+            is_end = until >= began
             since = state["until"] - self.options.lookback
             found = events(
                 self.account,
@@ -197,11 +196,9 @@ class Reader:
                 self._tell_gap("the newest event of the last sync is gone")
                 yield from self.everything()
                 return
+            now = self.account.clock.second(began)
             state = self._state(state, found, now if is_end else until)
             yield self._changed(found, state)
-            last = Mark(*state["last"]) if state["last"] else None
-            if is_end:
-                return
 
     def _state(self, state: Mapping[str, Any], found: Events, until: int) -> dict[str, Any]:
         newest = max(found.marks, key=lambda mark: mark.created, default=state["last"])
@@ -257,6 +254,12 @@ class Reader:
 
     def _batches(self, texts: Iterable[bytes]) -> Iterator[Batch]:
         return batches_of(texts, self.stream, self.batch_rows, "object")
+
+
+def _kept(newest: Sequence[Any] | None) -> Mark | None:
+    """Return the newest event of a sync; None where it may be gone by now, which says nothing."""
+    mark = Mark(*newest) if newest else None
+    return mark if mark and mark.created >= time.time() - _SAFE_HORIZON else None
 
 
 def _second_from(when: datetime) -> int:

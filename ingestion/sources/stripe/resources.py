@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,22 +19,35 @@ class Resource:
         object: what its objects call themselves, and the field of others that refer to one.
         events: types of the events that tell of a change; a single one may end in `*`. Without
             any, changes make no events.
-        query: beside paging.
+        asked: of the list, beside paging.
+        expanded: fields that are objects only where they are asked for; ids else.
     """
 
     name: str
     object: str
     events: tuple[str, ...]
-    query: Mapping[str, str]
+    asked: Mapping[str, str]
+    expanded: tuple[str, ...]
 
     @property
     def path(self) -> str:
         """Return the path of the list."""
         return f"v1/{self.name}"
 
+    @property
+    def query(self) -> dict[str, Any]:
+        """Return the query of the list, beside paging."""
+        expand = {"expand[]": [f"data.{name}" for name in self.expanded]} if self.expanded else {}
+        return {**self.asked, **expand}
 
-def _resource(name: str, *events: str, **query: str) -> Resource:
-    return Resource(name, name.removesuffix("s"), events, query)
+    @property
+    def query_of_one(self) -> dict[str, Any]:
+        """Return the query of a single object."""
+        return {"expand[]": [*self.expanded]} if self.expanded else {}
+
+
+def _resource(name: str, *events: str, expanded: tuple[str, ...] = (), **asked: str) -> Resource:
+    return Resource(name, name.removesuffix("s"), events, asked, expanded)
 
 
 def _each(prefix: str, *verbs: str) -> tuple[str, ...]:
@@ -58,6 +71,7 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
                     "pending_update_applied", "pending_update_expired", "trial_will_end",
                 ),
                 *_DISCOUNTS,
+                expanded=("discounts",),
                 status="all",
             ),
             _resource("invoices", "invoice.*"),
@@ -70,7 +84,7 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
             _resource("credit_notes", "credit_note.*"),
             _resource("products", "product.*"),
             _resource("prices", "price.*"),
-            _resource("coupons", "coupon.*"),
+            _resource("coupons", *_each("coupon", "created", "updated", "deleted"), *_DISCOUNTS),
             _resource("balance_transactions"),
             _resource("payouts", "payout.*"),
         )
