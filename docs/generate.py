@@ -19,6 +19,7 @@ from ingestion.sources import KINDS
 from ingestion.sources.databases.options import TableOptions
 from ingestion.sources.exports import SYSTEMS
 from ingestion.sources.files import FileStreamOptions
+from ingestion.sources.shopify.streams import API_STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,8 @@ def _sources() -> Iterator[str]:
         yield from _table(kind.options)
         if kind.system in SYSTEMS:
             yield "\n| stream | object | key | version |\n| --- | --- | --- | --- |"
-            for stream in SYSTEMS[kind.system]:
+            streams = API_STREAMS if name == "shopify" else SYSTEMS[kind.system]
+            for stream in streams:
                 key = ", ".join(stream.key)
                 version = stream.version or "none: the record read last"
                 yield f"| {stream.name} | {stream.object} | {key} | {version} |"

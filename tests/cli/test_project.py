@@ -11,11 +11,14 @@ import pytest
 import yaml
 from command_line import Cli, source
 from roles import restricted_role
+from stand_in import StandIn, standing_in
 
 from crmhouse import checks
 from ingestion.sources import KINDS
+from simulators.shopify import Shopify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from crmhouse.warehouse import Warehouse
@@ -28,6 +31,12 @@ FX = {
         "streams": {"fx": {"glob": "*.csv", "key": ["month", "currency"]}},
     },
 }
+
+
+@pytest.fixture
+def shopify(exports: Path, tmp_path: Path) -> Iterator[StandIn]:
+    with standing_in(exports, tmp_path, {"shopify": Shopify}) as running:
+        yield running
 
 
 def by(findings: list[dict[str, Any]], outcome: str) -> dict[str, str]:
@@ -47,7 +56,7 @@ def test_what_init_writes_passes_check_as_it_is(cli: Cli) -> None:
 
 
 def test_what_init_writes_becomes_a_whole_project_when_its_examples_are_switched_on(
-    cli: Cli, exports: Path
+    cli: Cli, exports: Path, shopify: StandIn
 ) -> None:
     cli("init")
     file = cli.folder / "crmhouse.yaml"
@@ -58,13 +67,15 @@ def test_what_init_writes_becomes_a_whole_project_when_its_examples_are_switched
     before, after = text.split("sources: []")
     examples, rest = after.split("\n# Where the monthly")
     examples = examples.replace("\n#", "\n").replace("exports_eu", "exports")
+    examples = examples.replace("shop: my-shop", f"url: {shopify.url}/shopify")
     text = f"{before}sources:{examples}\n#{rest.replace('#fx_rates', 'fx_rates')}"
     file.write_text(text)
     (cli.folder / "exports").symlink_to(exports)
-    assert len(yaml.safe_load(text)["sources"]) == 7
+    assert len(yaml.safe_load(text)["sources"]) == 8
     with closing(sqlite3.connect(cli.folder / "erp.db")) as erp:
         erp.execute("create table invoices (id integer primary key, updated_at datetime)")
-    findings = cli.json("check", ERP_DATABASE_URL="sqlite:///erp.db")
+    secrets = {"ERP_DATABASE_URL": "sqlite:///erp.db", "SHOPIFY_ACCESS_TOKEN": "shpat_demo"}
+    findings = cli.json("check", **secrets)
     assert by(findings, "problem") == {}
     assert by(findings, "warning") == {}
     assert by(findings, "ok")["sources shopify_eu"] == "shopify_export: orders"
