@@ -165,7 +165,10 @@ def _fill(db: sqlite3.Connection, lines: Iterable[bytes]) -> tuple[int, int, int
     decoder = msgspec.json.Decoder(_Row)
     roots = children = 0
     for line in lines:
-        row = decoder.decode(line)
+        try:
+            row = decoder.decode(line)
+        except msgspec.DecodeError:  # the file was cut off: the numbers will say so
+            continue
         if row.parent is None:
             db.execute("insert into roots values (?, ?)", [row.id, line])
             roots += 1
