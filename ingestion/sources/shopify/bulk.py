@@ -23,7 +23,7 @@ from crmhouse.errors import SourceUnavailableError
 from ingestion.sources.shopify.queries import OPERATION, START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from ingestion.sources.shopify.client import Client
     from ingestion.sources.shopify.mapping import Record
@@ -133,7 +133,7 @@ class Result:
         """Return how many records the API says there are."""
         return int(self.operation["rootObjectCount"])
 
-    def nodes(self) -> Iterator[tuple[Record, list[Record]]]:
+    def nodes(self) -> Generator[tuple[Record, list[Record]]]:
         """Yield the records, each with its children.
 
         Raises:
