@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crmhouse.errors import SourceUnavailableError
+from crmhouse.errors import CrmhouseError, SourceRefusedError, SourceUnavailableError
 from ingestion.sources.shopify.queries import OPERATION, START
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def wait(client: Client, id_: str) -> Record:
 
     Raises:
         SourceUnavailableError: it has not completed. What it has of the data is left alone.
+        SourceRefusedError: the token lacks a scope.
     """
     pause = FIRST_PAUSE
     while True:
@@ -107,8 +108,13 @@ def wait(client: Client, id_: str) -> Record:
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
-def _ended(client: Client, id_: str, status: str, operation: Record) -> SourceUnavailableError:
+def _ended(client: Client, id_: str, status: str, operation: Record) -> CrmhouseError:
     code = operation.get("errorCode")
+    if code == "ACCESS_DENIED":
+        return SourceRefusedError(
+            f"{client.place}: {id_} was refused ({code}). Nothing of it was taken over. The access "
+            "token lacks a scope: `crmhouse check` says which."
+        )
     return SourceUnavailableError(
         f"{client.place}: {id_} has ended as {status}{f' ({code})' if code else ''} after "
         f"{operation.get('objectCount', 0)} objects. Nothing of it was taken over; the next sync "
