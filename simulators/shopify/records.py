@@ -42,7 +42,7 @@ def order(body: Body) -> Body:
         "closedAt": utc(body.get("closed_at")),
         "processedAt": utc(body.get("processed_at") or body["created_at"]),
         "presentmentCurrencyCode": body.get("presentment_currency") or body["currency"],
-        "customer": {**_ids("Customer", buyer["id"])} if buyer else None,
+        "customer": _guarded("read_customers", _ids("Customer", buyer["id"]) if buyer else None),
         "displayFinancialStatus": _upper(body.get("financial_status")),
         "displayFulfillmentStatus": _upper(body.get("fulfillment_status")) or "UNFULFILLED",
         "tags": _tags(body),
@@ -154,8 +154,12 @@ def _line(line: Body, money: Callable[..., Body | None]) -> Body:
     return {
         "__typename": "LineItem",
         "id": gid("LineItem", line["id"]),
-        "product": _ids("Product", bought) if bought is not None else None,
-        "variant": _ids("ProductVariant", kind) if kind is not None else None,
+        "product": _guarded(
+            "read_products", _ids("Product", bought) if bought is not None else None
+        ),
+        "variant": _guarded(
+            "read_products", _ids("ProductVariant", kind) if kind is not None else None
+        ),
         "sku": line.get("sku"),
         "title": line.get("title") or "",
         "quantity": line["quantity"],
@@ -198,6 +202,16 @@ def _address(address: Body, customer_id: object) -> Body:
         "provinceCode": address.get("province_code"),
         **{name: address.get(name) for name in plain},
     }
+
+
+def _guarded(scope: str, value: Body | None) -> Callable[..., Body | None]:
+    """Return the resolver of a field that the token needs a further scope for."""
+
+    def resolve(info: Any) -> Body | None:  # noqa: ANN401
+        info.context.require(info.field_name, scope)
+        return value
+
+    return resolve
 
 
 def _some(items: list[Body]) -> Callable[..., list[Body]]:

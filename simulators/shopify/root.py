@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SYSTEM = "shopify"
 _ORDER_DAYS = 60
 _ALL_ORDERS = "read_all_orders"
+_GID = re.compile(r"gid://shopify/(\w+)/(\d+)")
 _ID = "cast(id as integer)"
 _SORTS: Mapping[str, tuple[str, Callable[[Stored], int]]] = {
     "UPDATED_AT": ("modified", lambda record: record.modified),
@@ -77,7 +79,6 @@ class Asking:
     after: str | None = None
     following: str | None = None
     first: int = 500
-    needed: set[str] = field(default_factory=set)
 
     def require(self, field_: str, scope: str) -> None:
         """Refuse a field that the token has no scope for."""
@@ -121,11 +122,12 @@ class Root:
         return found
 
     def _node(self, info: Any, id: str) -> Body | None:  # noqa: A002, ANN401  # GraphQL's name
-        _, _, kind, number = f"{id}///".replace("gid://shopify/", "///").split("/")[1:5]
+        match = _GID.match(id)
+        kind, number = match.groups() if match else ("", "")
         if kind not in KINDS:
             return None
         info.context.require(info.field_name, KINDS[kind].scope)
-        record = self.store.get(SYSTEM, KINDS[kind].object, number.split("?")[0])
+        record = self.store.get(SYSTEM, KINDS[kind].object, number)
         return None if record is None or record.deleted else self._shown(KINDS[kind], record)
 
     def _shown(self, kind: Kind, record: Stored) -> Body:

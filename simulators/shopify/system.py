@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from simulators.shopify.bulk import Operations
 from simulators.shopify.costs import Bucket, requested
-from simulators.shopify.root import KINDS, SYSTEM, Asking, Root, destroyed
+from simulators.shopify.root import SYSTEM, Asking, Root, destroyed
 from simulators.store import Shape
 
 if TYPE_CHECKING:
@@ -195,6 +195,3 @@ def _actual(data: object) -> int:
             return sum(_actual(value) for value in data)
         case _:
             return 0
-
-
-__all__ = ["KINDS", "SCHEMA_FILE", "SCOPES", "TOKEN", "Shopify"]

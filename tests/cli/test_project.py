@@ -16,6 +16,7 @@ from stand_in import StandIn, standing_in
 from crmhouse import checks
 from ingestion.sources import KINDS
 from simulators.hubspot import TOKEN, HubSpot
+from simulators.shopify import Shopify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,8 @@ FX = {
 
 
 @pytest.fixture
-def hubspot(exports: Path, tmp_path: Path) -> Iterator[StandIn]:
-    with standing_in(exports, tmp_path, {"hubspot": HubSpot}) as running:
+def apis(exports: Path, tmp_path: Path) -> Iterator[StandIn]:
+    with standing_in(exports, tmp_path, {"hubspot": HubSpot, "shopify": Shopify}) as running:
         yield running
 
 
@@ -56,7 +57,7 @@ def test_what_init_writes_passes_check_as_it_is(cli: Cli) -> None:
 
 
 def test_what_init_writes_becomes_a_whole_project_when_its_examples_are_switched_on(
-    cli: Cli, exports: Path, hubspot: StandIn
+    cli: Cli, exports: Path, apis: StandIn
 ) -> None:
     cli("init")
     file = cli.folder / "crmhouse.yaml"
@@ -67,14 +68,20 @@ def test_what_init_writes_becomes_a_whole_project_when_its_examples_are_switched
     before, after = text.split("sources: []")
     examples, rest = after.split("\n# Where the monthly")
     examples = examples.replace("\n#", "\n").replace("exports_eu", "exports")
-    examples = examples.replace("{token:", f"{{url: {hubspot.url}/hubspot, token:")
+    examples = examples.replace("{token:", f"{{url: {apis.url}/hubspot, token:")
+    examples = examples.replace("shop: my-shop", f"url: {apis.url}/shopify")
     text = f"{before}sources:{examples}\n#{rest.replace('#fx_rates', 'fx_rates')}"
     file.write_text(text)
     (cli.folder / "exports").symlink_to(exports)
-    assert len(yaml.safe_load(text)["sources"]) == 8
+    assert len(yaml.safe_load(text)["sources"]) == 9
     with closing(sqlite3.connect(cli.folder / "erp.db")) as erp:
         erp.execute("create table invoices (id integer primary key, updated_at datetime)")
-    findings = cli.json("check", ERP_DATABASE_URL="sqlite:///erp.db", HUBSPOT_TOKEN=TOKEN)
+    secrets = {
+        "ERP_DATABASE_URL": "sqlite:///erp.db",
+        "HUBSPOT_TOKEN": TOKEN,
+        "SHOPIFY_ACCESS_TOKEN": "shpat_demo",
+    }
+    findings = cli.json("check", **secrets)
     assert by(findings, "problem") == {}
     assert by(findings, "warning") == {}
     assert by(findings, "ok")["sources shopify_eu"] == "shopify_export: orders"

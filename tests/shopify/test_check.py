@@ -46,6 +46,16 @@ def test_a_missing_scope_fails_its_streams_and_is_named(shop: Shop) -> None:
     assert "lacks the scope read_customers: add it" in str(caught.value)
 
 
+@pytest.mark.parametrize("scope", ["read_customers", "read_products"])
+def test_a_scope_that_a_field_of_an_order_needs_is_named(shop: Shop, scope: str) -> None:
+    shop.system.tokens[TOKEN] = SCOPES - {scope}
+    with pytest.raises(SyncFailedError, match=f"lacks the scope {scope}"):
+        shop.sync(objects=["orders"])
+    with pytest.raises(SyncFailedError, match="`crmhouse check` says which"):
+        shop.sync(objects=["orders"], bulk_from_rows=1)
+    assert shop.raw("id") == []
+
+
 def test_a_token_that_sees_60_days_of_orders_only_is_told_of(shop: Shop) -> None:
     shop.system.tokens[TOKEN] = SCOPES - {"read_all_orders"}
     (said,) = shop.connector().check()

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crmhouse.errors import SourceUnavailableError
+from crmhouse.errors import CrmhouseError, SourceRefusedError, SourceUnavailableError
 from ingestion.sources.shopify.queries import OPERATION, START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from ingestion.sources.shopify.client import Client
     from ingestion.sources.shopify.mapping import Record
@@ -93,6 +93,7 @@ def wait(client: Client, id_: str) -> Record:
 
     Raises:
         SourceUnavailableError: it has not completed. What it has of the data is left alone.
+        SourceRefusedError: the token lacks a scope.
     """
     pause = FIRST_PAUSE
     while True:
@@ -107,8 +108,13 @@ def wait(client: Client, id_: str) -> Record:
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
-def _ended(client: Client, id_: str, status: str, operation: Record) -> SourceUnavailableError:
+def _ended(client: Client, id_: str, status: str, operation: Record) -> CrmhouseError:
     code = operation.get("errorCode")
+    if code == "ACCESS_DENIED":
+        return SourceRefusedError(
+            f"{client.place}: {id_} was refused ({code}). Nothing of it was taken over. The access "
+            "token lacks a scope: `crmhouse check` says which."
+        )
     return SourceUnavailableError(
         f"{client.place}: {id_} has ended as {status}{f' ({code})' if code else ''} after "
         f"{operation.get('objectCount', 0)} objects. Nothing of it was taken over; the next sync "
@@ -133,7 +139,7 @@ class Result:
         """Return how many records the API says there are."""
         return int(self.operation["rootObjectCount"])
 
-    def nodes(self) -> Iterator[tuple[Record, list[Record]]]:
+    def nodes(self) -> Generator[tuple[Record, list[Record]]]:
         """Yield the records, each with its children.
 
         Raises:
@@ -165,7 +171,10 @@ def _fill(db: sqlite3.Connection, lines: Iterable[bytes]) -> tuple[int, int, int
     decoder = msgspec.json.Decoder(_Row)
     roots = children = 0
     for line in lines:
-        row = decoder.decode(line)
+        try:
+            row = decoder.decode(line)
+        except msgspec.DecodeError:  # the file was cut off: the numbers will say so
+            continue
         if row.parent is None:
             db.execute("insert into roots values (?, ?)", [row.id, line])
             roots += 1

@@ -137,7 +137,7 @@ class ShopifyConnector:
                 raise self._sees_too_little(stream)
             if self._is_large(stream, {}):
                 operation = begin(self.client, OBJECTS[stream.name].bulk)
-                yield self._of_bulk(stream, operation, datetime.now(UTC), holds="all")
+                yield self._of_bulk(stream, operation, holds="all")
                 return
             pages = self._pages(stream, Window.until(_now()))
             yield Slice(
@@ -181,22 +181,19 @@ class ShopifyConnector:
         """Yield the operation, so that it is remembered, and then its records."""
         known = landed.get(BULK) or {}
         if find(self.client, known.get("operation")) is None:
-            began = datetime.now(UTC)
-            operation = begin(self.client, OBJECTS[stream.name].bulk)
-            known = {"operation": operation, "began": began.isoformat()}
+            known = {"operation": begin(self.client, OBJECTS[stream.name].bulk)}
             yield Slice(BULK, lambda: iter(()), lambda: known)
-        yield self._of_bulk(stream, known["operation"], datetime.fromisoformat(known["began"]))
+        yield self._of_bulk(stream, known["operation"])
 
     def _of_bulk(
         self,
         stream: Stream,
         operation: str,
-        began: datetime,
         **more: Any,  # noqa: ANN401  # fields of Slice
     ) -> Slice:
         result = Result(self.client, wait(self.client, operation))
         # A record that was changed while the operation ran may be in it as it was before.
-        window = Window.until(began - _SAFETY)
+        window = Window.until(datetime.fromisoformat(result.operation["createdAt"]) - _SAFETY)
 
         def nodes() -> Iterator[Record]:
             for node, children in result.nodes():

@@ -131,5 +131,10 @@ class Pages:
 
 
 def text_of(when: datetime) -> str:
-    """Return a time as queries have it: in UTC, to the second."""
+    """Return a time as queries have it: in UTC, at the next full second.
+
+    Times of the shop are full seconds: of these, the same lie before it and from it on.
+    """
+    if when.microsecond:
+        when = when.replace(microsecond=0) + timedelta(seconds=1)
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
