@@ -84,6 +84,21 @@ def test_what_changes_with_another_object_is_read_again(
     assert raw(warehouse, "disputed", "charges") == [(True,)]
 
 
+def test_a_refund_that_comes_without_an_event_is_found(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """As in accounts whose version is older than the event."""
+    refund = {"id": "re_1", "created": FIRST_SECOND, "amount": 10, "currency": "usd"}
+    with account(lay_out(tmp_path / "data", {"refunds": [refund]}), tmp_path) as running:
+        configured = source(running, "refunds")
+        sync(warehouse, configured)
+        running.simulator.store.put(
+            "stripe", "refunds", [{**refund, "id": "re_2", "created": int(time.time())}]
+        )
+        sync(warehouse, configured)
+    assert raw(warehouse, "id", "refunds") == [("re_1",), ("re_2",)]
+
+
 def test_rows_that_became_visible_after_the_cursor_passed(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -83,7 +83,11 @@ def test_a_sync_without_changes_asks_once_for_each_stream(
     runs = sync(warehouse, configured)
     asked = running.requests()
     # The 124 events of the customers are two pages, as long as they are looked at again.
-    assert asked == {EVENTS: 13, "GET /stripe/v1/balance_transactions": 1}
+    assert asked == {
+        EVENTS: 13,
+        "GET /stripe/v1/balance_transactions": 1,
+        "GET /stripe/v1/refunds": 1,
+    }
     assert sum(run.inserted + run.updated for run in runs) == 0
 
 

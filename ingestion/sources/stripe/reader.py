@@ -198,7 +198,7 @@ class Reader:
                 return
             now = self.account.clock.second(began)
             state = self._state(state, found, now if is_end else until)
-            yield self._changed(found, state)
+            yield self._changed(found, since, state)
 
     def _state(self, state: Mapping[str, Any], found: Events, until: int) -> dict[str, Any]:
         newest = max(found.marks, key=lambda mark: mark.created, default=state["last"])
@@ -207,13 +207,15 @@ class Reader:
             since = min(since, Mark(*newest).created)
         return {**state, "until": until, "last": newest, "seen": remembered(found.marks, since)}
 
-    def _changed(self, found: Events, state: Mapping[str, Any]) -> Slice:
+    def _changed(self, found: Events, since: int, state: Mapping[str, Any]) -> Slice:
         """Make the slice of the objects that events tell of, as they are now."""
-        return Slice(
-            CHANGES,
-            lambda: self._batches(self._reread(found.changed, state["records"])),
-            lambda: state,
-        )
+
+        def texts() -> Iterator[bytes]:
+            if self.resource.may_come_silently:
+                yield from self._listed({"created[gte]": since})
+            yield from self._reread(found.changed, state["records"])
+
+        return Slice(CHANGES, lambda: self._batches(texts()), lambda: state)
 
     def _reread(self, changed: Mapping[str, Changed], records: int) -> Iterator[bytes]:
         """Read objects again: many from lists, the others by their ids.

@@ -21,6 +21,7 @@ class Resource:
             any, changes make no events.
         asked: of the list, beside paging.
         expanded: fields that are objects only where they are asked for; ids else.
+        may_come_silently: whether an object may be created without an event.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Resource:
     events: tuple[str, ...]
     asked: Mapping[str, str]
     expanded: tuple[str, ...]
+    may_come_silently: bool
 
     @property
     def path(self) -> str:
@@ -46,8 +48,14 @@ class Resource:
         return {"expand[]": [*self.expanded]} if self.expanded else {}
 
 
-def _resource(name: str, *events: str, expanded: tuple[str, ...] = (), **asked: str) -> Resource:
-    return Resource(name, name.removesuffix("s"), events, asked, expanded)
+def _resource(
+    name: str,
+    *events: str,
+    expanded: tuple[str, ...] = (),
+    may_come_silently: bool = False,
+    **asked: str,
+) -> Resource:
+    return Resource(name, name.removesuffix("s"), events, asked, expanded, may_come_silently)
 
 
 def _each(prefix: str, *verbs: str) -> tuple[str, ...]:
@@ -56,6 +64,7 @@ def _each(prefix: str, *verbs: str) -> tuple[str, ...]:
 
 _DISCOUNTS = _each("customer.discount", "created", "updated", "deleted")
 
+# Before version 2024-10-28.acacia there is no event `refund.created` for the refund of a charge.
 # A discount that comes or goes changes what shows it; a dispute or a refund changes its charge.
 RESOURCES: Mapping[str, Resource] = MappingProxyType(
     {
@@ -78,7 +87,10 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
             _resource("charges", "charge.*"),
             _resource("payment_intents", "payment_intent.*"),
             _resource(
-                "refunds", *_each("refund", "created", "updated", "failed"), "charge.refund.updated"
+                "refunds",
+                *_each("refund", "created", "updated", "failed"),
+                "charge.refund.updated",
+                may_come_silently=True,
             ),
             _resource("disputes", "charge.dispute.*"),
             _resource("credit_notes", "credit_note.*"),
