@@ -11,9 +11,11 @@ import pytest
 import yaml
 from command_line import Cli, source
 from roles import restricted_role
+from stand_in import standing_in
 
 from crmhouse import checks
 from ingestion.sources import KINDS
+from simulators.salesforce import Salesforce
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,12 +61,21 @@ def test_what_init_writes_becomes_a_whole_project_when_its_examples_are_switched
     examples, rest = after.split("\n# Where the monthly")
     examples = examples.replace("\n#", "\n").replace("exports_eu", "exports")
     text = f"{before}sources:{examples}\n#{rest.replace('#fx_rates', 'fx_rates')}"
-    file.write_text(text)
     (cli.folder / "exports").symlink_to(exports)
-    assert len(yaml.safe_load(text)["sources"]) == 7
+    assert len(yaml.safe_load(text)["sources"]) == 8
     with closing(sqlite3.connect(cli.folder / "erp.db")) as erp:
         erp.execute("create table invoices (id integer primary key, updated_at datetime)")
-    findings = cli.json("check", ERP_DATABASE_URL="sqlite:///erp.db")
+    with standing_in(exports, cli.folder, {"salesforce": Salesforce}) as stand_in:
+        org = stand_in.simulator.systems["salesforce"]
+        assert isinstance(org, Salesforce)
+        org.tokens.client_id = "consumer-key"
+        url = f"{stand_in.url}/salesforce"
+        file.write_text(text.replace("https://acme.my.salesforce.com", url))
+        findings = cli.json(
+            "check",
+            ERP_DATABASE_URL="sqlite:///erp.db",
+            SALESFORCE_SECRET="secret",  # noqa: S106  # of the stand-in
+        )
     assert by(findings, "problem") == {}
     assert by(findings, "warning") == {}
     assert by(findings, "ok")["sources shopify_eu"] == "shopify_export: orders"
