@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from command_line import Cli, source
+from project import KEYS
 from roles import restricted_role
 from stand_in import StandIn, standing_in
 
 from crmhouse import checks
 from ingestion.sources import KINDS
-from simulators.hubspot import TOKEN, HubSpot
-from simulators.shopify import Shopify
+from simulators.systems import SYSTEMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ FX = {
 
 @pytest.fixture
 def apis(exports: Path, tmp_path: Path) -> Iterator[StandIn]:
-    with standing_in(exports, tmp_path, {"hubspot": HubSpot, "shopify": Shopify}) as running:
+    with standing_in(exports, tmp_path, SYSTEMS) as running:
         yield running
 
 
@@ -69,17 +69,22 @@ def test_what_init_writes_becomes_a_whole_project_when_its_examples_are_switched
     examples, rest = after.split("\n# Where the monthly")
     examples = examples.replace("\n#", "\n").replace("exports_eu", "exports")
     examples = examples.replace("{token:", f"{{url: {apis.url}/hubspot, token:")
+    examples = examples.replace("{api_key:", f"{{url: {apis.url}/stripe, api_key:")
     examples = examples.replace("shop: my-shop", f"url: {apis.url}/shopify")
+    examples = examples.replace("https://acme.my.salesforce.com", f"{apis.url}/salesforce")
+    examples = examples.replace("consumer-key", "key")
     text = f"{before}sources:{examples}\n#{rest.replace('#fx_rates', 'fx_rates')}"
-    file.write_text(text)
     (cli.folder / "exports").symlink_to(exports)
-    assert len(yaml.safe_load(text)["sources"]) == 9
+    file.write_text(text)
+    assert len(yaml.safe_load(text)["sources"]) == 11
     with closing(sqlite3.connect(cli.folder / "erp.db")) as erp:
         erp.execute("create table invoices (id integer primary key, updated_at datetime)")
     secrets = {
         "ERP_DATABASE_URL": "sqlite:///erp.db",
-        "HUBSPOT_TOKEN": TOKEN,
-        "SHOPIFY_ACCESS_TOKEN": "shpat_demo",
+        "SALESFORCE_SECRET": KEYS["STAND_IN_SALESFORCE"],
+        "HUBSPOT_TOKEN": KEYS["STAND_IN_HUBSPOT"],
+        "STRIPE_API_KEY": KEYS["STAND_IN_STRIPE"],
+        "SHOPIFY_ACCESS_TOKEN": KEYS["STAND_IN_SHOPIFY"],
     }
     findings = cli.json("check", **secrets)
     assert by(findings, "problem") == {}
