@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from stand_in import standing_in
 
 from crmhouse.settings import Settings, SourceConfig
 from ingestion.sources.salesforce import STREAMS
 from ingestion.sync import sync_source
+from simulators.demo_data import generate
 from simulators.salesforce import Salesforce
 
 if TYPE_CHECKING:
@@ -18,23 +20,43 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
 
 
-def test_both_batches_land_as_they_do_from_exports(
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generated")
+    generate(folder, persons=300, seed=5)
+    return folder
+
+
+def test_both_batches_of_the_reference_data_land_as_they_do_from_exports(
     crm_demo: Path, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    with standing_in(crm_demo, tmp_path, {"salesforce": Salesforce}) as stand_in:
+    compare(crm_demo, warehouse, tmp_path)
+
+
+@pytest.mark.parametrize("kind", [None, "status", "reset"])
+def test_both_batches_land_as_they_do_from_exports_also_where_every_tenth_request_fails(
+    generated: Path, warehouse: Warehouse, tmp_path: Path, kind: str | None
+) -> None:
+    compare(generated, warehouse, tmp_path, kind)
+
+
+def compare(folder: Path, warehouse: Warehouse, home: Path, fault: str | None = None) -> None:
+    with standing_in(folder, home, {"salesforce": Salesforce}) as stand_in:
         api = SourceConfig(
             name="api",
             kind="salesforce",
             options={
                 "url": f"{stand_in.url}/salesforce", "client_id": "key",
-                "client_secret": "secret", "page_rows": 500,
+                "client_secret": "secret", "page_rows": 100, "bulk_from_rows": 50,
             },
         )  # fmt: skip
+        if fault:
+            stand_in.fault(fault, share=0.1)
         sync(warehouse, api)
-        assert rows(warehouse, "api") == rows_of_exports(warehouse, crm_demo, 1)
+        assert rows(warehouse, "api") == rows_of_exports(warehouse, folder, 1)
         stand_in.advance()
         sync(warehouse, api)
-        assert rows(warehouse, "api") == rows_of_exports(warehouse, crm_demo, 2)
+        assert rows(warehouse, "api") == rows_of_exports(warehouse, folder, 2)
 
 
 def rows_of_exports(warehouse: Warehouse, folder: Path, batch: int) -> dict[str, list[Any]]:
