@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import random
-import socket
-import ssl
 import time
 import zlib
 from contextlib import contextmanager, nullcontext
@@ -19,6 +16,7 @@ import msgspec
 import tenacity
 
 from crmhouse.errors import QuotaExhaustedError, SourceRefusedError, SourceUnavailableError
+from ingestion.http.failures import failure
 from ingestion.http.limits import Limit, Rule, limit_of
 from ingestion.http.verdicts import Verdict, by_status, retry
 
@@ -332,35 +330,6 @@ def _unzipped(response: httpx.Response) -> Iterator[bytes]:
         raise _TryAgain(retry("the answer is no proper gzip")) from None
     if not unzip.eof:
         raise _TryAgain(retry("the answer ends too early"))
-
-
-def failure(error: httpx.RequestError) -> str:
-    """Say what kept a request from being answered."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, socket.gaierror):
-            is_unknown = cause.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
-            return (
-                "there is no such host: see that its name is right"
-                if is_unknown
-                else "names of hosts cannot be looked up: is there a network?"
-            )
-        if isinstance(cause, ConnectionRefusedError):
-            return "nothing listens there: see that host and port are right"
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return "its certificate is not trusted: SSL_CERT_FILE names further authorities"
-        if isinstance(cause, OSError) and cause.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
-            return "the host cannot be reached: is there a network?"
-        cause = cause.__cause__ or cause.__context__
-    match error:
-        case httpx.ConnectTimeout():
-            return "no connection in time: is there a network, or a firewall in between?"
-        case httpx.TimeoutException():
-            return "no answer in time"
-        case httpx.ProxyError():
-            return "the proxy refused"
-        case _:
-            return f"the answer was cut off ({type(error).__name__})"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
