@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from crmhouse.errors import ConfigurationError
 from crmhouse.warehouse import open_warehouse
 from ingestion.sources import exports, files
+from ingestion.sources.connector import Given
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
 from ingestion.sources.hubspot.connector import build as build_hubspot
@@ -45,51 +46,51 @@ class Kind:
         description: one line for people.
         system: the system whose records it delivers: what the marts call `source_system`.
         options: the model that checks its options.
+        build: makes the connector of a source.
         streams: what it delivers, where that is the same for every source of the kind.
     """
 
     description: str
     system: str
     options: type[BaseModel]
+    build: Callable[[Mapping[str, Any], Given], Connector]
     streams: tuple[Stream, ...] = ()
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "database": Kind("tables and views of a SQL database", "database", DatabaseOptions),
+        "database": Kind(
+            "tables and views of a SQL database", "database", DatabaseOptions, build_database
+        ),
+        "files": Kind(
+            "CSV, JSON, Parquet or Excel files", "files", files.FilesOptions, files.build
+        ),
+        "hubspot": Kind(
+            "a HubSpot account, over its API", "hubspot", HubSpotOptions, build_hubspot
+        ),
         "salesforce": Kind(
-            "an org of Salesforce, over its APIs",
-            "salesforce",
-            SalesforceOptions,
-            SALESFORCE_STREAMS,
+            "an org of Salesforce, over its APIs", "salesforce", SalesforceOptions,
+            build_salesforce, SALESFORCE_STREAMS,
         ),
-        "hubspot": Kind("a HubSpot account, over its API", "hubspot", HubSpotOptions),
-        "files": Kind("CSV, JSON, Parquet or Excel files", "files", files.FilesOptions),
         "shopify": Kind(
-            "a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions, SHOPIFY_STREAMS
+            "a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions, build_shopify,
+            SHOPIFY_STREAMS,
         ),
-        "stripe": Kind("a Stripe account, over its API", "stripe", StripeOptions, STRIPE_STREAMS),
+        "stripe": Kind(
+            "a Stripe account, over its API", "stripe", StripeOptions, build_stripe, STRIPE_STREAMS
+        ),
         **{
             f"{system}_export": Kind(
                 f"a folder of {system.capitalize()} exports, batch after batch",
                 system,
                 exports.ExportOptions,
+                partial(exports.build, system),
                 streams,
             )
             for system, streams in exports.SYSTEMS.items()
         },
     }
-)
-
-_BUILDERS: Mapping[str, Callable[..., Connector]] = MappingProxyType(
-    {
-        "database": build_database,
-        "files": files.build,
-        "shopify": build_shopify,
-        "hubspot": build_hubspot,
-        "stripe": build_stripe,
-    }
-)
+)  # fmt: skip
 
 
 def kind_of(source: SourceConfig) -> Kind:
@@ -113,16 +114,14 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
         ConfigurationError: the kind, an option or a stream is not known; says which and what is.
     """
     kind = kind_of(source)
-    base = settings.config_file.parent if settings.config_file else Path.cwd()
-    build: Callable[..., Connector]
-    if source.kind == "salesforce":
-        build = partial(build_salesforce, source.name, partial(open_warehouse, settings))
-    elif source.kind in _BUILDERS:
-        build = partial(_BUILDERS[source.kind], source.name)
-    else:
-        build = partial(exports.build, kind.system)
+    given = Given(
+        name=source.name,
+        base=settings.config_file.parent if settings.config_file else Path.cwd(),
+        batch_rows=settings.batch_rows,
+        warehouse=partial(open_warehouse, settings),
+    )
     try:
-        built = build(options=source.options, base=base, batch_rows=settings.batch_rows)
+        built = kind.build(source.options, given)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'options'}: "

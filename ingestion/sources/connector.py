@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
+    from pathlib import Path
 
+    from crmhouse.warehouse import Warehouse
     from ingestion.slices import Slice
     from ingestion.streams import Stream
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the connector of a configured source gets beside its options.
+
+    Attributes:
+        name: the source's name.
+        base: where relative paths start.
+        batch_rows: records in memory at once.
+        warehouse: opens the warehouse, for what a source has to keep there.
+    """
+
+    name: str
+    base: Path
+    batch_rows: int
+    warehouse: Callable[[], AbstractContextManager[Warehouse]]
 
 
 Claim: TypeAlias = "Callable[[str], bool]"

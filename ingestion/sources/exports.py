@@ -22,8 +22,8 @@ from ingestion.sources.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from ingestion.sources.connector import Given
     from ingestion.sources.places import File, Place
     from ingestion.streams import Stream
 
@@ -55,20 +55,19 @@ class ExportOptions(BaseModel):
     )
 
 
-def build(system: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> FilesConnector:
+def build(system: str, options: Mapping[str, Any], given: Given) -> FilesConnector:
     """Make the connector that reads the exports of one system.
 
     Args:
         system: one of `SYSTEMS`.
         options: the configured options, checked against `ExportOptions`.
-        base: where relative paths start.
-        batch_rows: records in memory at once.
+        given: what it gets beside them.
 
     Raises:
         ConfigurationError: the path cannot be used as it is.
     """
     checked = ExportOptions.model_validate(options)
-    place = place_of(checked.path, checked.storage, base)
+    place = place_of(checked.path, checked.storage, given.base)
     if not place.can_list:
         raise ConfigurationError(
             f"{place.where}: a web server does not list its files, so batches cannot be found "
@@ -82,7 +81,7 @@ def build(system: str, options: Mapping[str, Any], base: Path, batch_rows: int) 
         )
         for stream in SYSTEMS[system]
     )
-    return FilesConnector(system, place, files, batch_rows)
+    return FilesConnector(system, place, files, given.batch_rows)
 
 
 def _batches(place: Place, system: str, stream: Stream, until: str | None) -> list[File]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ingestion.batches import Batch
-    from ingestion.sources.connector import Claim
+    from ingestion.sources.connector import Claim, Given
     from ingestion.sources.places import File, Place
     from ingestion.streams import Stream
 
@@ -226,28 +226,26 @@ class FilesConnector:
         return not self.place.decides(facts) and _hash(content()) == landed.get(_HASH)
 
 
-def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> FilesConnector:
+def build(options: Mapping[str, Any], given: Given) -> FilesConnector:
     """Make the connector of a source of the kind `files`.
 
     Args:
-        name: the source's name, for messages.
         options: the configured options, checked against `FilesOptions`.
-        base: where relative paths start.
-        batch_rows: records in memory at once.
+        given: what it gets beside them.
 
     Raises:
         ConfigurationError: the path, a glob or a column type cannot be used as it is.
     """
     checked = FilesOptions.model_validate(options)
-    place = place_of(checked.path, checked.storage, base)
+    place = place_of(checked.path, checked.storage, given.base)
     if not place.can_list:
-        _require_names(name, checked)
+        _require_names(given.name, checked)
     return FilesConnector(
         system="files",
         place=place,
         files=tuple(
             FileStream(
-                declare(name, stream_name, stream),
+                declare(given.name, stream_name, stream),
                 partial(place.find, stream.glob),
                 ", ".join(f"{place.where}/{glob}" for glob in stream.glob),
                 stream.ending,
@@ -255,7 +253,7 @@ def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) ->
             )
             for stream_name, stream in checked.streams.items()
         ),
-        batch_rows=batch_rows,
+        batch_rows=given.batch_rows,
     )
 
 

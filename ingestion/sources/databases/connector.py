@@ -31,9 +31,8 @@ from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
-    from pathlib import Path
 
-    from ingestion.sources.connector import Claim
+    from ingestion.sources.connector import Claim, Given
     from ingestion.sources.databases.bounds import Mark
     from ingestion.streams import Stream
 
@@ -300,19 +299,17 @@ def _short(when: datetime) -> str:
     return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> DatabaseConnector:
+def build(options: Mapping[str, Any], given: Given) -> DatabaseConnector:
     """Make the connector of a source of the kind `database`.
 
     Args:
-        name: the source's name, for messages.
         options: the configured options, checked against `DatabaseOptions`.
-        base: where the relative path of an SQLite file starts.
-        batch_rows: rows in memory at once.
+        given: what it gets beside them.
 
     Raises:
         ConfigurationError: the URL is none, or its dialect is not installed.
     """
     checked = DatabaseOptions.model_validate(options)
     url = checked.url.get_secret_value()
-    source = database(name, url, checked.statement_timeout_seconds, base)
-    return DatabaseConnector(source, checked, batch_rows)
+    source = database(given.name, url, checked.statement_timeout_seconds, given.base)
+    return DatabaseConnector(source, checked, given.batch_rows)

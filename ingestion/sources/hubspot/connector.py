@@ -23,9 +23,8 @@ from ingestion.sources.hubspot.streams import OWNERS, PIPELINES, edge_stream, of
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
     from datetime import datetime
-    from pathlib import Path
 
-    from ingestion.sources.connector import Claim
+    from ingestion.sources.connector import Claim, Given
     from ingestion.streams import Stream
 
 _IMPATIENT = Patience(tries=2)  # somebody waits for a check
@@ -196,14 +195,12 @@ class HubSpotConnector:
             yield Crm(api)
 
 
-def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> HubSpotConnector:  # noqa: ARG001
+def build(options: Mapping[str, Any], given: Given) -> HubSpotConnector:
     """Make the connector of a source of the kind `hubspot`.
 
     Args:
-        name: the source's name, for messages.
         options: the configured options, checked against `HubSpotOptions`.
-        base: not used; an account has no path.
-        batch_rows: records in memory at once.
+        given: what it gets beside them.
     """
     checked = HubSpotOptions.model_validate(options)
-    return HubSpotConnector(Account(name, checked), checked, batch_rows)
+    return HubSpotConnector(Account(given.name, checked), checked, given.batch_rows)

@@ -20,14 +20,11 @@ from ingestion.sources.salesforce.streams import DECLARED
 from ingestion.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Collection, Generator, Iterator, Mapping
     from datetime import datetime
-    from pathlib import Path
 
-    from crmhouse.warehouse import Warehouse
     from ingestion.slices import Slice
-    from ingestion.sources.connector import Claim
+    from ingestion.sources.connector import Claim, Given
     from ingestion.sources.salesforce.org import Org
 
 _HURRIED = Patience(connect_seconds=5, silence_seconds=30, tries=2)
@@ -155,25 +152,16 @@ def _stream(org: Org, object_: str) -> Stream:
         return Stream(name=snake_case(object_), object=object_, key=(), snapshot=True)
 
 
-def build(
-    name: str,
-    opened_warehouse: Callable[[], AbstractContextManager[Warehouse]],
-    options: Mapping[str, Any],
-    base: Path,  # noqa: ARG001  # the signature of all kinds
-    batch_rows: int,
-) -> SalesforceConnector:
+def build(options: Mapping[str, Any], given: Given) -> SalesforceConnector:
     """Make the connector of a source of the kind `salesforce`.
 
     Args:
-        name: the source's name.
-        opened_warehouse: opens the warehouse, where replaced refresh tokens are kept.
         options: the configured options, checked against `SalesforceOptions`.
-        base: has no meaning here.
-        batch_rows: records in memory at once.
+        given: what it gets beside them; replaced refresh tokens are kept in its warehouse.
     """
     checked = SalesforceOptions.model_validate(options)
     tokens = None
     if checked.refresh_token and checked.client_secret:
         secrets = checked.client_secret.get_secret_value(), checked.refresh_token.get_secret_value()
-        tokens = RefreshTokens(opened_warehouse, name, secrets)
-    return SalesforceConnector(name, checked, batch_rows, Patience(), tokens)
+        tokens = RefreshTokens(given.warehouse, given.name, secrets)
+    return SalesforceConnector(given.name, checked, given.batch_rows, Patience(), tokens)

@@ -30,10 +30,9 @@ from ingestion.sources.shopify.windows import Pages, Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from ingestion.batches import Batch
-    from ingestion.sources.connector import Claim
+    from ingestion.sources.connector import Claim, Given
     from ingestion.sources.shopify.mapping import Record
     from ingestion.streams import Stream
 
@@ -277,14 +276,13 @@ def _all_read() -> Mapping[str, Mapping[str, Any]]:
     return {DELETIONS: {"read_at": datetime.now(UTC).isoformat()}}
 
 
-def build(name: str, options: Mapping[str, Any], base: Path, batch_rows: int) -> ShopifyConnector:  # noqa: ARG001
+def build(options: Mapping[str, Any], given: Given) -> ShopifyConnector:
     """Make the connector of a source of the kind `shopify`.
 
     Args:
-        name: the source's name, for messages.
         options: the configured options, checked against `ShopifyOptions`.
-        base: not used; other kinds start relative paths there.
-        batch_rows: records in memory at once.
+        given: what it gets beside them.
     """
     checked = ShopifyOptions.model_validate(options)
-    return ShopifyConnector(Client(name, checked), checked, batch_rows, frozenset(checked.objects))
+    client = Client(given.name, checked)
+    return ShopifyConnector(client, checked, given.batch_rows, frozenset(checked.objects))

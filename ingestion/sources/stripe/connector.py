@@ -20,10 +20,9 @@ from ingestion.sources.stripe.streams import API_STREAMS
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from ingestion.slices import Slice
-    from ingestion.sources.connector import Claim
+    from ingestion.sources.connector import Claim, Given
     from ingestion.streams import Stream
 
 PATIENCE = Patience()
@@ -135,19 +134,12 @@ class StripeConnector:
         )
 
 
-def build(
-    name: str,
-    options: Mapping[str, Any],
-    base: Path,  # noqa: ARG001  # the signature of all kinds
-    batch_rows: int,
-) -> StripeConnector:
+def build(options: Mapping[str, Any], given: Given) -> StripeConnector:
     """Make the connector of a source of the kind `stripe`.
 
     Args:
-        name: the source's name, for messages.
         options: the configured options, checked against `StripeOptions`.
-        base: not needed: there are no paths.
-        batch_rows: records in memory at once, and of a slice of the first load.
+        given: what it gets beside them.
     """
     checked = StripeOptions.model_validate(options)
-    return StripeConnector(name, checked, batch_rows, patience=PATIENCE)
+    return StripeConnector(given.name, checked, given.batch_rows, patience=PATIENCE)
