@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RefreshTokens:
-    """The refresh token of one source: a `TokenStore`.
+    """The refresh token of one source, where the service replaces it at each use.
+
+    The old one is dead when the new one arrives, so the new one is kept before it is used.
 
     The key is made from the configured secrets, so the warehouse alone does not give the token
     away; and one that belongs to other secrets, because somebody has configured a new token since,

@@ -71,16 +71,3 @@ class Token:
     @property
     def _header(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}
-
-
-class TokenStore(Protocol):
-    """Keeps a refresh token that the service replaces at each use.
-
-    The old one is dead when the new one arrives, so the new one has to be kept before it is used.
-    """
-
-    def load(self) -> str | None:
-        """Return the newest one; None where the configured one was never replaced."""
-
-    def save(self, token: str) -> None:
-        """Keep it, for good, before this returns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,11 @@ from ingestion.sources import exports, files
 from ingestion.sources.connector import Given
 from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
-from ingestion.sources.hubspot.connector import build as build_hubspot
 from ingestion.sources.hubspot.options import HubSpotOptions
-from ingestion.sources.salesforce.connector import build as build_salesforce
 from ingestion.sources.salesforce.options import SalesforceOptions
 from ingestion.sources.salesforce.streams import STREAMS as SALESFORCE_STREAMS
 from ingestion.sources.shopify import ShopifyOptions
-from ingestion.sources.shopify.connector import build as build_shopify
 from ingestion.sources.shopify.streams import API_STREAMS as SHOPIFY_STREAMS
-from ingestion.sources.stripe.connector import build as build_stripe
 from ingestion.sources.stripe.options import StripeOptions
 from ingestion.sources.stripe.streams import API_STREAMS as STRIPE_STREAMS
 
@@ -57,6 +54,17 @@ class Kind:
     streams: tuple[Stream, ...] = ()
 
 
+def _over_http(system: str) -> Callable[[Mapping[str, Any], Given], Connector]:
+    """Import a connector when it is built: no other source waits for HTTP and what it needs."""
+
+    def build(options: Mapping[str, Any], given: Given) -> Connector:
+        module = import_module(f"ingestion.sources.{system}.connector")
+        built: Connector = module.build(options, given)
+        return built
+
+    return build
+
+
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "database": Kind(
@@ -66,18 +74,19 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "CSV, JSON, Parquet or Excel files", "files", files.FilesOptions, files.build
         ),
         "hubspot": Kind(
-            "a HubSpot account, over its API", "hubspot", HubSpotOptions, build_hubspot
+            "a HubSpot account, over its API", "hubspot", HubSpotOptions, _over_http("hubspot")
         ),
         "salesforce": Kind(
             "an org of Salesforce, over its APIs", "salesforce", SalesforceOptions,
-            build_salesforce, SALESFORCE_STREAMS,
+            _over_http("salesforce"), SALESFORCE_STREAMS,
         ),
         "shopify": Kind(
-            "a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions, build_shopify,
-            SHOPIFY_STREAMS,
+            "a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions,
+            _over_http("shopify"), SHOPIFY_STREAMS,
         ),
         "stripe": Kind(
-            "a Stripe account, over its API", "stripe", StripeOptions, build_stripe, STRIPE_STREAMS
+            "a Stripe account, over its API", "stripe", StripeOptions,
+            _over_http("stripe"), STRIPE_STREAMS,
         ),
         **{
             f"{system}_export": Kind(

@@ -42,6 +42,19 @@ def always(name: str) -> bool:  # noqa: ARG001  # the signature of Claim
     return True
 
 
+class ByOneProcess:
+    """A connector whose slices follow each other, so that one process reads a stream."""
+
+    def shared(
+        self,
+        stream: Stream,  # noqa: ARG002  # the signature of Connector
+        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
+        claim: Claim,  # noqa: ARG002
+    ) -> Generator[Slice]:
+        """Yield nothing: there is no slice that another process could land."""
+        yield from ()
+
+
 class Connector(Protocol):
     """Reads the streams of one configured source."""
 

@@ -23,7 +23,7 @@ from ingestion.readers import KNOWN, Endings, read_file
 from ingestion.readers.parquet import rows_of_parquet
 from ingestion.readers.reading import AS_USUAL, Reading
 from ingestion.slices import Slice
-from ingestion.sources.connector import always
+from ingestion.sources.connector import ByOneProcess, always
 from ingestion.sources.file_options import FilesOptions, FileStreamOptions, declare
 from ingestion.sources.places import is_wildcard, place_of
 
@@ -73,7 +73,7 @@ class FileStream:
 
 
 @dataclass(frozen=True)
-class FilesConnector:
+class FilesConnector(ByOneProcess):
     """Reads streams from files below one folder.
 
     Attributes:
@@ -161,15 +161,6 @@ class FilesConnector:
                 overtakes = () if again else landed.keys() - current - {file.name}
                 again = True
                 yield self._slice(entry, file.name, content, overtakes)
-
-    def shared(
-        self,
-        stream: Stream,  # noqa: ARG002
-        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
-        claim: Claim,  # noqa: ARG002
-    ) -> Generator[Slice]:
-        """Yield nothing: what a file says depends on the files before it."""
-        yield from ()
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield a slice for each file that there is, in order."""

@@ -14,7 +14,6 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -27,10 +26,12 @@ from ingestion.sources.databases.connection import Database, database
 from ingestion.sources.databases.options import DatabaseOptions
 from ingestion.sources.databases.reader import Extent, Reader
 from ingestion.sources.databases.tables import Broken, Table, reflect
+from ingestion.sources.schedule import is_due, read_now, window_name
 from ingestion.streams import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
+    from datetime import datetime
 
     from ingestion.sources.connector import Claim, Given
     from ingestion.sources.databases.bounds import Mark
@@ -147,9 +148,13 @@ class DatabaseConnector:
                 raise self._no_window(stream, cursor)
             low, high = (at(when, newest, zone) for when in (start, end))
             part = Bounds(cursor, low, high)
-            name = f"{_short(start)} to {_short(end)}"
             yield _slice(
-                reader, name, reader.extent(part), {"landed": True}, part, window=(start, end)
+                reader,
+                window_name(start, end),
+                reader.extent(part),
+                {"landed": True},
+                part,
+                window=(start, end),
             )
 
     def _no_window(self, stream: Stream, cursor: str | None) -> ConfigurationError:
@@ -221,19 +226,15 @@ class DatabaseConnector:
     def _deletions(
         self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]
     ) -> Generator[Slice]:
-        hours = self._table(stream).options.sweep_every_hours
-        last = landed.get(DELETIONS, {}).get("read_at")
-        if hours is None:
+        if not is_due(landed.get(DELETIONS), self._table(stream).options.sweep_every_hours):
             return
-        now = datetime.now(UTC)
-        if last and now - datetime.fromisoformat(last) < timedelta(hours=hours):
-            return
+        read = read_now()
         with self._reader(stream) as reader:
             extent = reader.extent()
             yield Slice(
                 DELETIONS,
                 reader.keys,
-                lambda: {"read_at": now.isoformat()},
+                lambda: read,
                 reported=extent.rows,
                 holds="keys",
                 copy=reader.copy_keys(extent),
@@ -292,11 +293,7 @@ def _slice(
 
 def _all_read() -> Mapping[str, Mapping[str, Any]]:
     """Return the checkpoint that says that no row was deleted and is still there."""
-    return {DELETIONS: {"read_at": datetime.now(UTC).isoformat()}}
-
-
-def _short(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return {DELETIONS: read_now()}
 
 
 def build(options: Mapping[str, Any], given: Given) -> DatabaseConnector:

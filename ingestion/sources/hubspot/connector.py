@@ -11,14 +11,15 @@ from crmhouse.errors import ConfigurationError, SourceRefusedError, SourceUnavai
 from ingestion.http import Patience
 from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
-from ingestion.sources.connector import always
+from ingestion.sources.connector import ByOneProcess, always
 from ingestion.sources.hubspot.account import Account
 from ingestion.sources.hubspot.crm import Crm
 from ingestion.sources.hubspot.edges import ALL, EdgeSlices
-from ingestion.sources.hubspot.objects import ObjectSlices, read_now
+from ingestion.sources.hubspot.objects import ObjectSlices
 from ingestion.sources.hubspot.options import HubSpotOptions
 from ingestion.sources.hubspot.records import Records
 from ingestion.sources.hubspot.streams import OWNERS, PIPELINES, edge_stream, of_object
+from ingestion.sources.schedule import read_now
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
@@ -33,7 +34,7 @@ _WITH_PIPELINES = ("deals", "tickets")
 
 
 @dataclass(frozen=True)
-class HubSpotConnector:
+class HubSpotConnector(ByOneProcess):
     """Reads one HubSpot account.
 
     Attributes:
@@ -131,15 +132,6 @@ class HubSpotConnector:
                 yield from self._edges(crm, stream).new(landed)
             else:
                 yield from ObjectSlices(self._records(crm, stream), landed).new()
-
-    def shared(
-        self,
-        stream: Stream,  # noqa: ARG002  # the signature of Connector
-        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
-        claim: Claim,  # noqa: ARG002
-    ) -> Generator[Slice]:
-        """Yield nothing: one process reads a stream."""
-        yield from ()
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield one slice with all records of the stream."""

@@ -20,10 +20,11 @@ from crmhouse.errors import SourceUnavailableError
 from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
 from ingestion.sources.hubspot.crm import Steps, chunks, record
-from ingestion.sources.hubspot.objects import CHANGES, is_due, now, read_now
+from ingestion.sources.hubspot.objects import CHANGES, now
 from ingestion.sources.hubspot.records import Reading
 from ingestion.sources.hubspot.streams import cursor_of
 from ingestion.sources.hubspot.windows import Searches, Window
+from ingestion.sources.schedule import is_due, read_now
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -109,7 +110,7 @@ class EdgeSlices:
 
     def new(self, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
         """Yield what has to be landed: all associations, or those of changed records."""
-        if is_due(landed, ALL, self.options.associations_every_hours):
+        if is_due(landed.get(ALL), self.options.associations_every_hours):
             yield self.everything()
         else:
             yield from self._changes(landed.get(CHANGES, {}).get("cursor", 0))

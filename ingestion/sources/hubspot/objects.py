@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +21,7 @@ import msgspec
 from ingestion.slices import Slice
 from ingestion.sources.hubspot.records import Reading
 from ingestion.sources.hubspot.windows import Window
+from ingestion.sources.schedule import is_due, read_now
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -57,9 +58,9 @@ class ObjectSlices:
         else:
             yield from self._changes()
         options = self.records.options
-        if is_due(self.landed, ARCHIVED, options.archived_every_hours):
+        if is_due(self.landed.get(ARCHIVED), options.archived_every_hours):
             yield self._archived()
-        if is_loaded and is_due(self.landed, DELETIONS, options.sweep_every_hours):
+        if is_loaded and is_due(self.landed.get(DELETIONS), options.sweep_every_hours):
             yield self._deletions()
 
     def everything(self) -> Slice:
@@ -191,19 +192,6 @@ class ObjectSlices:
 def now() -> int:
     """Return the time in milliseconds since 1970."""
     return round(time.time() * 1000)
-
-
-def read_now() -> dict[str, str]:
-    """Return the checkpoint of what is read on a schedule."""
-    return {"read_at": datetime.now(UTC).isoformat()}
-
-
-def is_due(landed: Landed, name: str, hours: float | None) -> bool:
-    """Say whether what is read on a schedule is to be read now."""
-    last = landed.get(name, {}).get("read_at")
-    if hours is None:
-        return False
-    return not last or datetime.now(UTC) - datetime.fromisoformat(last) >= timedelta(hours=hours)
 
 
 def _name(window: Window) -> str:

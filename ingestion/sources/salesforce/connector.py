@@ -10,7 +10,7 @@ from crmhouse.errors import ConfigurationError, CrmhouseError, SourceRefusedErro
 from ingestion.http import Patience, Token
 from ingestion.naming import snake_case
 from ingestion.refresh_tokens import RefreshTokens
-from ingestion.sources.connector import always
+from ingestion.sources.connector import ByOneProcess, always
 from ingestion.sources.salesforce.auth import Login
 from ingestion.sources.salesforce.options import SalesforceOptions
 from ingestion.sources.salesforce.org import Known, opened
@@ -31,7 +31,7 @@ _HURRIED = Patience(connect_seconds=5, silence_seconds=30, tries=2)
 
 
 @dataclass(frozen=True)
-class SalesforceConnector:
+class SalesforceConnector(ByOneProcess):
     """Reads the objects of one org.
 
     Attributes:
@@ -89,15 +89,6 @@ class SalesforceConnector:
         """Yield what is to be landed, in order."""
         with self._reader(stream) as reader:
             yield from reader.slices(landed)
-
-    def shared(
-        self,
-        stream: Stream,  # noqa: ARG002
-        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
-        claim: Claim,  # noqa: ARG002
-    ) -> Generator[Slice]:
-        """Yield nothing: pages of a job follow each other."""
-        yield from ()
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield one slice with all records."""

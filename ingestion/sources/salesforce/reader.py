@@ -15,13 +15,14 @@ from __future__ import annotations
 import logging
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import SourceUnavailableError
 from ingestion.slices import Slice
 from ingestion.sources.salesforce.queries import JOBS, Queries, Whole, fits_url
 from ingestion.sources.salesforce.rows import of_feed
+from ingestion.sources.schedule import is_due, read_now, window_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -80,9 +81,9 @@ class Reader:
         """Yield one slice with all records."""
         until = self._until
         whole = self.queries.whole(self.object.soql(), self.object.types)
-        checkpoint = {"read_at": _now(), "fields": sorted(self.object.types)}
+        checkpoint = {**read_now(), "fields": sorted(self.object.types)}
         also = {
-            BULK: {}, DELETIONS: {"read_at": _now()}, FEED: {"covered": until.isoformat()},
+            BULK: {}, DELETIONS: read_now(), FEED: {"covered": until.isoformat()},
             **({CHANGES: {"cursor": until.isoformat()}} if self.object.cursor else {}),
         }  # fmt: skip
         yield Slice(
@@ -94,7 +95,7 @@ class Reader:
         """Yield the slice of the records that changed in `start` <= time < `end`."""
         whole = self.queries.whole(self.object.soql(start, end), self.object.types)
         yield Slice(
-            f"{_short(start)} to {_short(end)}", whole.read, lambda: {"landed": True},
+            window_name(start, end), whole.read, lambda: {"landed": True},
             reported=whole.rows, types=self.object.types, window=(start, end),
         )  # fmt: skip
 
@@ -108,7 +109,7 @@ class Reader:
         if set(self.object.types) - set(last.get("fields", ())):
             return True
         hours = self.org.options.formulas_every_hours
-        return bool(self.object.calculated) and _is_due(last.get("read_at"), hours)
+        return bool(self.object.calculated) and is_due(last, hours)
 
     def _changes(self, changes: Mapping[str, Any]) -> Generator[Slice]:
         """Yield what has changed: by REST where that is little."""
@@ -202,8 +203,8 @@ class Reader:
         also: dict[str, Mapping[str, Any]] = {BULK: {}}
         if plan["since"] is None:
             fields = plan.get("fields", sorted(self.object.types))
-            also[REFRESH] = {"read_at": _now(), "fields": fields}
-            also[DELETIONS] = {"read_at": _now()}
+            also[REFRESH] = {**read_now(), "fields": fields}
+            also[DELETIONS] = read_now()
             also[FEED] = {"covered": plan["cursor"]}
         return Slice(
             CHANGES,
@@ -241,16 +242,14 @@ class Reader:
                     reported=len(told.deletedRecords),
                 )
         hours = self.org.options.sweep_every_hours
-        if is_too_much or _is_due(landed.get(DELETIONS, {}).get("read_at"), hours):
+        if is_too_much or is_due(landed.get(DELETIONS), hours):
             yield self._sweep()
 
     def _sweep(self) -> Slice:
-        read_at = _now()
+        read = read_now()
         ids = {"Id": self.object.types["Id"]}
         whole = self.queries.whole(self.object.soql(only_ids=True), ids)
-        return Slice(
-            DELETIONS, whole.read, lambda: {"read_at": read_at}, reported=whole.rows, holds="keys"
-        )
+        return Slice(DELETIONS, whole.read, lambda: read, reported=whole.rows, holds="keys")
 
 
 def _note(plan: Mapping[str, Any]) -> Slice:
@@ -265,19 +264,3 @@ def _page_name(number: int) -> str:
 
 def _once(batch: Batch) -> Callable[[], Iterator[Batch]]:
     return lambda: iter((batch,))
-
-
-def _is_due(last: str | None, hours: float | None) -> bool:
-    if hours is None:
-        return False
-    return last is None or datetime.now(UTC) - datetime.fromisoformat(last) >= timedelta(
-        hours=hours
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
-
-
-def _short(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -19,7 +19,8 @@ import msgspec
 from crmhouse.errors import CrmhouseError, SourceRefusedError
 from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
-from ingestion.sources.connector import always
+from ingestion.sources.connector import ByOneProcess, always
+from ingestion.sources.schedule import is_due, read_now
 from ingestion.sources.shopify.bulk import Result, begin, find, wait
 from ingestion.sources.shopify.client import Client
 from ingestion.sources.shopify.mapping import number, record_of
@@ -51,7 +52,7 @@ _SOLD = frozenset({"products", "variants"})
 
 
 @dataclass(frozen=True)
-class ShopifyConnector:
+class ShopifyConnector(ByOneProcess):
     """Reads one shop.
 
     Attributes:
@@ -115,15 +116,6 @@ class ShopifyConnector:
                 yield from self._deletions(stream, landed)
         finally:
             self.client.close()
-
-    def shared(
-        self,
-        stream: Stream,  # noqa: ARG002  # the signature of Connector
-        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
-        claim: Claim,  # noqa: ARG002
-    ) -> Generator[Slice]:
-        """Yield nothing: there is no slice that another process could land."""
-        yield from ()
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield one slice with all records.
@@ -222,8 +214,7 @@ class ShopifyConnector:
     def _deletions(
         self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]
     ) -> Generator[Slice]:
-        now = datetime.now(UTC)
-        if not self._is_sweep_due(stream, landed.get(DELETIONS, {}).get("read_at"), now):
+        if not self._is_sweep_due(stream, landed.get(DELETIONS, {})):
             return
         if not self._sees_all(stream):
             logger.warning(
@@ -232,6 +223,7 @@ class ShopifyConnector:
                 self.client.place, stream.name, _ALL_ORDERS,
             )  # fmt: skip
             return
+        read = read_now()
         asked = OBJECTS[stream.name]
         nodes: Iterable[Record]
         reported = None
@@ -245,20 +237,18 @@ class ShopifyConnector:
         yield Slice(
             DELETIONS,
             lambda: batches_of(keys, stream, self.batch_rows, "record"),
-            lambda: {"read_at": now.isoformat()},
+            lambda: read,
             reported=reported,
             holds="keys",
         )
 
-    def _is_sweep_due(self, stream: Stream, last: str | None, now: datetime) -> bool:
+    def _is_sweep_due(self, stream: Stream, last: Mapping[str, Any]) -> bool:
         hours = self.options.sweep_every_hours
-        if hours is None:
-            return False
-        if last is None or now - datetime.fromisoformat(last) >= timedelta(hours=hours):
+        if is_due(last, hours):
             return True
-        if stream.name not in _SOLD:
+        if hours is None or stream.name not in _SOLD:
             return False
-        since = datetime.fromisoformat(last) - timedelta(seconds=self.options.lookback)
+        since = datetime.fromisoformat(last["read_at"]) - timedelta(seconds=self.options.lookback)
         return self.client.has_deleted_products(since)
 
     def _batches(self, stream: Stream, nodes: Iterable[Record]) -> Iterator[Batch]:
@@ -273,7 +263,7 @@ def _now() -> datetime:
 
 def _all_read() -> Mapping[str, Mapping[str, Any]]:
     """Return the checkpoint that says that no record was deleted and is still there."""
-    return {DELETIONS: {"read_at": datetime.now(UTC).isoformat()}}
+    return {DELETIONS: read_now()}
 
 
 def build(options: Mapping[str, Any], given: Given) -> ShopifyConnector:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import QuotaExhaustedError, SourceRefusedError, SourceUnavailableError
 from ingestion.http import Api, Bearer, Patience, Rule
-from ingestion.sources.connector import always
+from ingestion.sources.connector import ByOneProcess, always
 from ingestion.sources.stripe.account import AT_ONCE, Account
 from ingestion.sources.stripe.answers import Clock
 from ingestion.sources.stripe.options import StripeOptions
@@ -30,7 +30,7 @@ _TO_CHECK = Patience(tries=2)
 
 
 @dataclass(frozen=True)
-class StripeConnector:
+class StripeConnector(ByOneProcess):
     """Reads the objects of one account.
 
     Attributes:
@@ -92,15 +92,6 @@ class StripeConnector:
         """
         with self._reader(stream) as reader:
             yield from reader.slices(landed)
-
-    def shared(
-        self,
-        stream: Stream,  # noqa: ARG002
-        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
-        claim: Claim,  # noqa: ARG002
-    ) -> Generator[Slice]:
-        """Yield nothing: a list can only be read from its beginning on."""
-        yield from ()
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield one slice with all objects of the stream."""

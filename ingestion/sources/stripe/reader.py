@@ -11,11 +11,11 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
+from ingestion.sources.schedule import window_name
 from ingestion.sources.stripe.account import PAGE_RECORDS, Mark, tombstone
 from ingestion.sources.stripe.feed import HORIZON_SECONDS, PATH, events, kinds, remembered
 
@@ -102,7 +102,7 @@ class Reader:
             "created[gte]": _second_from(start),
             "created[lt]": _second_from(end),
         }
-        name = f"{_short(start)} to {_short(end)}"
+        name = window_name(start, end)
         yield Slice(
             name,
             lambda: self._batches(self._listed(window)),
@@ -267,7 +267,3 @@ def _kept(newest: Sequence[Any] | None) -> Mark | None:
 def _second_from(when: datetime) -> int:
     """Return the first whole second that is not before a time."""
     return -int(-when.timestamp() // 1)
-
-
-def _short(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
