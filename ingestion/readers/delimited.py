@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import threading
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -72,6 +74,30 @@ class _Way:
         return text.encode(self.encoding)
 
 
+class _Turn:
+    """The file as one way reads it.
+
+    Arrow reads ahead in a thread of its own, and goes on for a while after an error. What it then
+    took from the file would be missing for the next way.
+    """
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as the file does, and nothing once the turn is over."""
+        with self._lock:
+            return b"" if self.closed else self._file.read(size)
+
+    def close(self) -> None:
+        """End the turn, after a read that is under way; the file itself stays open."""
+        with self._lock:
+            self.closed = True
+
+
 @dataclass
 class _Progress:
     """What has been handed out of a file; it is passed over when the file is started again.
@@ -131,9 +157,10 @@ def read_csv(
     while way:
         file.seek(start)
         try:
-            for rows in _parse(file, stream, header, way, done):
-                for first in range(0, rows.num_rows, batch_rows):
-                    yield _batch(rows.slice(first, batch_rows), done.hand_out_ragged())
+            with closing(_Turn(file)) as turn:
+                for rows in _parse(turn, stream, header, way, done):
+                    for first in range(0, rows.num_rows, batch_rows):
+                        yield _batch(rows.slice(first, batch_rows), done.hand_out_ragged())
             break
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             if "Empty CSV" in str(error):
@@ -157,7 +184,7 @@ def read_csv(
 
 
 def _parse(
-    file: BinaryIO, stream: Stream, header: list[str], way: _Way, done: _Progress
+    file: _Turn, stream: Stream, header: list[str], way: _Way, done: _Progress
 ) -> Iterator[pa.RecordBatch]:
     """Parse the file from where it stands, leaving out what is done already."""
     seen_ragged = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from crmhouse.errors import SourceRefusedError
 from ingestion.readers.forward import forward
@@ -23,6 +23,14 @@ _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
 )
 _LONGEST_MARK = 4
+
+
+class Readable(Protocol):
+    """What is read from its first byte to its last one."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most that many bytes; none at the end."""
+        ...
 
 
 def is_encoding(name: str) -> bool:
@@ -79,7 +87,7 @@ class OnlyUtf8:
 
     closed = False
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._is_cut = False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -85,6 +86,22 @@ def test_a_csv_record_may_be_longer_than_a_block_and_no_other_is_read_twice() ->
     assert [len(record["a"]) for record in records] == [1] * 200_000 + [len(long), 1]
     assert [reject.reason for reject in rejects[-2:]] == ["ragged_row", "invalid_encoding"]
     assert len(rejects) == 200_002
+
+
+class Slow(io.BytesIO):
+    """A file on a slow disk: a read ahead is still under way when its reader has given up."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        time.sleep(0.01)
+        return super().read(size)
+
+
+def test_a_csv_that_is_started_again_lacks_nothing_that_was_read_ahead() -> None:
+    lines = [b"0,%b" % (b"7" * (5 << 20)), *(b"%d,%b" % (n, b"7" * 70_000) for n in range(1, 200))]
+    file = Slow(b"id,a\n" + b"\n".join(lines))
+    records, rejects = read_records(READERS[".csv"](file, VERSIONED, 1000))
+    assert [record["id"] for record in records] == [str(number) for number in range(200)]
+    assert rejects == []
 
 
 @pytest.mark.parametrize("field", [b'2,"y', b'"2,y', b'2,y,"z'])
