@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ingestion.raw_tables import RawTable
 
 Status = Literal["succeeded", "partial", "failed"]
+Again = Literal["stream", "slice", "record"]
+"""What was read anew as a whole: all of a stream, a slice of it, or each record alone."""
 Checkpoints: TypeAlias = dict[str, dict[str, Any]]
 """What each slice of a stream remembers, by slice."""
 
@@ -69,14 +71,11 @@ class SliceRun:
         """Return the rows of the raw table that this slice changed."""
         return self.inserted + self.updated + self.missing
 
-    def after(self, earlier: SliceRun) -> SliceRun:
-        """Return the run as a whole, of which `earlier` is what it did before."""
-        counts = ("extracted", "inserted", "updated", "deleted", "missing", "quarantined")
-        sums = {name: getattr(earlier, name) + getattr(self, name) for name in counts}
-        return replace(self, started_at=earlier.started_at, **sums)
-
     def record(self, connection: Connection) -> None:
-        """Write the row, inside the caller's transaction."""
+        """Write the row, inside the caller's transaction.
+
+        What a run did in an earlier part, or try, of the same slice is added up.
+        """
         values = {
             "run_id": self.run_id,
             "source": self.source,
@@ -97,17 +96,21 @@ class SliceRun:
             "seconds": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
             "error": self.error,
         }
+        sums = {name for name in values if name.startswith("rows_")} | {"seconds"}
         changed = [name for name in values if name not in _KEY_OF_RUNS]
         connection.execute(
             sql.SQL(
-                "insert into ops.sync_runs ({columns}) values ({values}) "
+                "insert into ops.sync_runs as earlier ({columns}) values ({values}) "
                 "on conflict ({key}) do update set {assignments}"
             ).format(
                 columns=names(list(values)),
                 values=sql.SQL(", ").join(map(sql.Placeholder, values)),
                 key=names(_KEY_OF_RUNS),
                 assignments=sql.SQL(", ").join(
-                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changed
+                    sql.SQL(
+                        "{0} = earlier.{0} + excluded.{0}" if name in sums else "{0} = excluded.{0}"
+                    ).format(sql.Identifier(name))
+                    for name in changed
                 ),
             ),
             values,
@@ -218,11 +221,15 @@ def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) 
 
 
 def supersede(
-    connection: Connection, run: SliceRun, table: RawTable, arrived: sql.Identifier | None
+    connection: Connection,
+    run: SliceRun,
+    table: RawTable,
+    arrived: sql.Identifier | None,
+    again: Again,
 ) -> None:
     """Resolve what is held back and has been repaired, inside the transaction that lands the slice.
 
-    That is what an earlier reading of the slice left behind, and records of which this run has
+    That is what an earlier reading of the same left behind, and records of which this run has
     landed a good version: where the source has no versions, any that has arrived. Where nothing is
     held no row is looked at.
 
@@ -231,6 +238,7 @@ def supersede(
         run: the slice.
         table: the raw table.
         arrived: the good records of the slice; None where it has but their keys.
+        again: what was read anew.
     """
     if table.stream.version or arrived is None:
         good = sql.SQL("{} where _run_id = {}").format(table.identifier, run.run_id)
@@ -243,12 +251,13 @@ def supersede(
             where held.source = %s and held.stream = %s and held.resolved_at is null
                 and (held.run_id, held.slice) <> (%s, %s)
                 and (
-                    held.slice = %s
+                    %s = 'stream'
+                    or (%s = 'slice' and held.slice = %s)
                     or held.record_key in (
                         select {key} from {good}
                     )
                 )
             """
         ).format(key=key_text(table.stream.key), good=good),
-        [run.source, run.stream, run.run_id, run.slice, run.slice],
+        [run.source, run.stream, run.run_id, run.slice, again, again, run.slice],
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from simulators.hubspot.access import Access
+from simulators.hubspot.access import TOKEN, Access
 from simulators.hubspot.answers import RefusedError, following, is_true, number_of
 from simulators.hubspot.associations import Associations
 from simulators.hubspot.catalogue import SYSTEM, Catalogue
@@ -20,7 +21,7 @@ from simulators.hubspot.search import Search
 from simulators.store import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -45,6 +46,7 @@ class HubSpot:
     """
 
     shape = Shape("id", "createdAt", "updatedAt", "archived")
+    credentials: ClassVar[Mapping[str, str]] = MappingProxyType({"token": TOKEN})
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.store = store
