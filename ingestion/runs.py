@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -27,6 +27,7 @@ REPLAY = "replay"
 """The slice of records that come from `ops.quarantine`."""
 
 _KEY_OF_RUNS = ("run_id", "source", "stream", "slice")
+_ADDED = sql.SQL("{0} = coalesce(known.{0} + excluded.{0}, known.{0}, excluded.{0})")
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,11 @@ class SliceRun:
         """Return the rows of the raw table that this slice changed."""
         return self.inserted + self.updated + self.missing
 
-    def after(self, earlier: SliceRun) -> SliceRun:
-        """Return the run as a whole, of which `earlier` is what it did before."""
-        counts = ("extracted", "inserted", "updated", "deleted", "missing", "quarantined")
-        sums = {name: getattr(earlier, name) + getattr(self, name) for name in counts}
-        return replace(self, started_at=earlier.started_at, **sums)
-
     def record(self, connection: Connection) -> None:
-        """Write the row, inside the caller's transaction."""
+        """Write the row, inside the caller's transaction.
+
+        A slice may land in several parts, or once more when its run is tried again: these add up.
+        """
         values = {
             "run_id": self.run_id,
             "source": self.source,
@@ -97,18 +95,23 @@ class SliceRun:
             "seconds": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
             "error": self.error,
         }
-        changed = [name for name in values if name not in _KEY_OF_RUNS]
+        added = {"seconds"} | {name for name in values if name.startswith("rows_")}
+        set_ = [
+            (_ADDED if name in added else sql.SQL("{0} = excluded.{0}")).format(
+                sql.Identifier(name)
+            )
+            for name in values
+            if name not in _KEY_OF_RUNS
+        ]
         connection.execute(
             sql.SQL(
-                "insert into ops.sync_runs ({columns}) values ({values}) "
+                "insert into ops.sync_runs as known ({columns}) values ({values}) "
                 "on conflict ({key}) do update set {assignments}"
             ).format(
                 columns=names(list(values)),
                 values=sql.SQL(", ").join(map(sql.Placeholder, values)),
                 key=names(_KEY_OF_RUNS),
-                assignments=sql.SQL(", ").join(
-                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changed
-                ),
+                assignments=sql.SQL(", ").join(set_),
             ),
             values,
         )

@@ -17,7 +17,7 @@ Records are gone for good, without a trace, when their line says `"purged": true
 
 Faults beyond the general ones: `token_expired`, `late_rows` (what a later batch has brought is in
 the list, but every second record not yet in the search), `duplicate_page` and `short_page` (of
-lists and searches), `quota_daily`.
+lists and searches), `dropped_row` (a search tells of one more than it shows), `quota_daily`.
 """
 
 from simulators.hubspot.access import (
