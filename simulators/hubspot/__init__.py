@@ -1,5 +1,7 @@
 """A stand-in of HubSpot: its CRM API v3, associations v4 and OAuth, over the records of a folder.
 
+The versions by date (2026-03, 2026-09) answer the same below their own paths.
+
 A folder has `batch_<n>/hubspot/<object>.jsonl`, an object per line as the API shows it: `id`,
 `properties`, `createdAt`, `updatedAt`, `archived`, and `archivedAt` where it is known. Besides the
 objects of HubSpot there may be

@@ -117,6 +117,7 @@ def test_rows_that_become_visible_after_the_cursor_passed_them_are_not_lost(
         configured = source(running, "customers")
         sync(warehouse, configured)
         running.advance()
+        time.sleep(1.1)  # events have a second, and the cursor has to be beyond it
         running.fault("late_events", seconds=30, times=1)
         sync(warehouse, configured)
         assert raw(warehouse, "name") == [("Customer 1",)]
