@@ -115,11 +115,10 @@ class Leftovers:
         if self.offered and staging.table.columns:
             withdraw_older(staging)
 
-    def settle(self, staging: Staging, run: SliceRun) -> SliceRun:
-        """Resolve what is held no longer, and return what the replay has done to the stream."""
+    def settle(self, staging: Staging, run: SliceRun) -> None:
+        """Resolve what is held no longer."""
         self.still_held = staging.rejected
         self.replayed, self.superseded = resolve(staging, run, self.offered)
-        return run
 
 
 class _Kept(NamedTuple):

@@ -131,7 +131,8 @@ class _StreamReplay:
     """The replay of one stream's records.
 
     Attributes:
-        outcome: what became of the records, up to the last slice that has landed.
+        landed: the record of the run, up to the last slice that has landed.
+        outcome: what became of the records, up to there.
     """
 
     warehouse: Warehouse
@@ -153,7 +154,7 @@ class _StreamReplay:
             AlreadyRunningError: another process syncs the source.
             CrmhouseError: landing failed; what landed before is kept.
         """
-        source, started_at = settings.source(self.source), datetime.now(UTC)
+        source = settings.source(self.source)
         reader = connector(settings, source)
         stream = self._declared(reader)
         with hold_sources(self.warehouse, [self.source]):
@@ -168,7 +169,7 @@ class _StreamReplay:
             except FAULTS as caught:
                 error = of_ours(caught, f"{self.source}.{self.stream} {REPLAY}")
                 failed = SliceRun(
-                    self.run_id, self.source, self.stream, REPLAY, "failed", started_at,
+                    self.run_id, self.source, self.stream, REPLAY, "failed", datetime.now(UTC),
                     error=str(error),
                 )  # fmt: skip
                 record_failure(self.warehouse, failed)

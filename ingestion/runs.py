@@ -29,6 +29,7 @@ REPLAY = "replay"
 """The slice of records that come from `ops.quarantine`."""
 
 _KEY_OF_RUNS = ("run_id", "source", "stream", "slice")
+_ADDED = sql.SQL("{0} = coalesce(known.{0} + excluded.{0}, known.{0}, excluded.{0})")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class SliceRun:
     def record(self, connection: Connection) -> None:
         """Write the row, inside the caller's transaction.
 
-        What a run did in an earlier part, or try, of the same slice is added up.
+        A slice may land in several parts, or once more when its run is tried again: these add up.
         """
         values = {
             "run_id": self.run_id,
@@ -96,22 +97,23 @@ class SliceRun:
             "seconds": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
             "error": self.error,
         }
-        sums = {name for name in values if name.startswith("rows_")} | {"seconds"}
-        changed = [name for name in values if name not in _KEY_OF_RUNS]
+        added = {"seconds"} | {name for name in values if name.startswith("rows_")}
+        set_ = [
+            (_ADDED if name in added else sql.SQL("{0} = excluded.{0}")).format(
+                sql.Identifier(name)
+            )
+            for name in values
+            if name not in _KEY_OF_RUNS
+        ]
         connection.execute(
             sql.SQL(
-                "insert into ops.sync_runs as earlier ({columns}) values ({values}) "
+                "insert into ops.sync_runs as known ({columns}) values ({values}) "
                 "on conflict ({key}) do update set {assignments}"
             ).format(
                 columns=names(list(values)),
                 values=sql.SQL(", ").join(map(sql.Placeholder, values)),
                 key=names(_KEY_OF_RUNS),
-                assignments=sql.SQL(", ").join(
-                    sql.SQL(
-                        "{0} = earlier.{0} + excluded.{0}" if name in sums else "{0} = excluded.{0}"
-                    ).format(sql.Identifier(name))
-                    for name in changed
-                ),
+                assignments=sql.SQL(", ").join(set_),
             ),
             values,
         )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Handler = Callable[[Request], Response | Awaitable[Response]]
 
 _OWNERS_MOST, _OWNERS_USUAL = 500, 100
+_DATED = ("2026-03", "2026-09")
 
 
 class HubSpot:
@@ -59,24 +60,40 @@ class HubSpot:
 
     def routes(self) -> list[BaseRoute]:
         """Return what it answers to."""
+        grants = [
+            Route(f"/oauth/{version}/token", self._open(self.access.grant), methods=["POST"])
+            for version in ("v1", *_DATED)
+        ]
+        dated = [route for date in _DATED for route in self._crm(f"/crm/{{}}/{date}", date)]
+        return [*grants, *self._crm("/crm/v3/{}", "v3", "/crm/v4/{}"), *dated]
+
+    def _crm(self, place: str, version: str, newer: str | None = None) -> list[BaseRoute]:
+        """Return the routes of a version of the CRM API.
+
+        Args:
+            place: path of a part of it.
+            version: its name.
+            newer: path of the parts that have a version of their own.
+        """
         objects, associations = self.objects, self.associations
-        one = "/crm/v3/objects/{type}"
-        pair = "/crm/v4/associations/{type}/{to}"
+        one, owners = f"{place.format('objects')}/{{type}}", place.format("owners")
+        pair = f"{(newer or place).format('associations')}/{{type}}/{{to}}"
+        of_one = f"{(newer or place).format('objects')}/{{type}}/{{id}}/associations/{{to}}"
+        schemas = [f"/crm-object-schemas/{version}/schemas"]
+        schemas += ["/crm/v3/schemas"] if newer else []
         return [
-            Route("/oauth/v1/token", self._open(self.access.grant), methods=["POST"]),
-            Route("/oauth/2026-09/token", self._open(self.access.grant), methods=["POST"]),
             self._of_type(f"{one}/search", self.search.answer, "POST", is_search=True),
             self._of_type(f"{one}/batch/read", objects.batch_read, "POST"),
             self._of_type(one, objects.page),
             self._of_type(f"{one}/{{id}}", objects.one),
             self._of_type(f"{pair}/batch/read", associations.many, "POST"),
             self._of_type(f"{pair}/labels", associations.labels),
-            self._of_type("/crm/v4/objects/{type}/{id}/associations/{to}", associations.single),
-            self._of_type("/crm/v3/properties/{type}", self._properties),
-            self._of_type("/crm/v3/pipelines/{type}", self._pipelines),
-            self._route("/crm/v3/schemas", self._schemas, "crm.schemas.custom.read"),
-            self._route("/crm/v3/owners", self._owners, "crm.objects.owners.read"),
-            self._route("/crm/v3/owners/", self._owners, "crm.objects.owners.read"),
+            self._of_type(of_one, associations.single),
+            self._of_type(f"{place.format('properties')}/{{type}}", self._properties),
+            self._of_type(f"{place.format('pipelines')}/{{type}}", self._pipelines),
+            *(self._route(path, self._schemas, "crm.schemas.custom.read") for path in schemas),
+            self._route(owners, self._owners, "crm.objects.owners.read"),
+            self._route(f"{owners}/", self._owners, "crm.objects.owners.read"),
         ]
 
     def error(self, fault: Fault) -> Response:
@@ -147,9 +164,18 @@ class HubSpot:
 
     def _schemas(self, request: Request) -> Response:  # noqa: ARG002  # the signature of a route
         found = self.store.select(SYSTEM, "schemas", "not deleted")
-        return JSONResponse(
-            {"results": [{"objectTypeId": record.id, **record.body} for record in found]}
-        )
+        return JSONResponse({"results": [self._schema(record) for record in found]})
+
+    def _schema(self, record: Stored) -> dict[str, Any]:
+        name = str(record.body["name"])
+        return {
+            "objectTypeId": record.id,
+            "labels": {"singular": name, "plural": name},
+            "properties": self.catalogue.described(name),
+            "requiredProperties": [],
+            "associations": [],
+            **record.body,
+        }
 
     def _owners(self, request: Request) -> Response:
         query = request.query_params
@@ -161,7 +187,8 @@ class HubSpot:
             order="cast(id as integer)", limit=limit + 1,
         )  # fmt: skip
         more = following(found[limit - 1].id, request) if len(found) > limit else {}
-        return JSONResponse({"results": [record.body for record in found[:limit]], **more})
+        results = [{"type": "PERSON", **record.body} for record in found[:limit]]
+        return JSONResponse({"results": results, **more})
 
 
 async def _called(handler: Handler, request: Request) -> Response:

@@ -72,6 +72,8 @@ class _Counter:
         if not is_composite_type(type_):
             return 0
         inner = self.of(node.selection_set, type_.name)
+        if node.name.value == "nodes" and node.arguments:
+            return (1 + inner) * len(self.variables.get("ids") or ())
         if node.name.value in _PLAIN:
             return inner + (node.name.value in {"node", "nodes"})
         if type_.name.endswith("Connection"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLError
 
 from simulators.shopify.paging import cursor_of, page, place_of, size_of
-from simulators.shopify.records import customer, event, order, product, utc, variant
+from simulators.shopify.records import customer, event, order, product, refunds, utc, variant
 from simulators.shopify.search import sql_of
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Root:
         found: dict[str, Any] = {
             "shop": lambda info: self.shop,  # noqa: ARG005
             "node": self._node,
+            "nodes": lambda info, ids: [self._node(info, id_) for id_ in ids],
             "currentAppInstallation": _installation,
         }
         for name, kind in _ENTRIES.items():
@@ -124,11 +125,20 @@ class Root:
     def _node(self, info: Any, id: str) -> Body | None:  # noqa: A002, ANN401  # GraphQL's name
         match = _GID.match(id)
         kind, number = match.groups() if match else ("", "")
+        if kind == "Refund":
+            return self._refund(info, number)
         if kind not in KINDS:
             return None
         info.context.require(info.field_name, KINDS[kind].scope)
         record = self.store.get(SYSTEM, KINDS[kind].object, number)
         return None if record is None or record.deleted else self._shown(KINDS[kind], record)
+
+    def _refund(self, info: Any, number: str) -> Body | None:  # noqa: ANN401
+        info.context.require(info.field_name, KINDS["Order"].scope)
+        has_it = "exists (select 1 from json_each(body, '$.refunds') where value ->> '$.id' = ?)"
+        found = self.store.select(SYSTEM, "orders", f"not deleted and {has_it}", [int(number)])
+        made = [refund for one in found for refund in refunds(one.body)]
+        return next((one for one in made if one["legacyResourceId"] == number), None)
 
     def _shown(self, kind: Kind, record: Stored) -> Body:
         shown = kind.shown(record.body)

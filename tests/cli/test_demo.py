@@ -58,7 +58,7 @@ def test_the_demo_equals_the_truth_and_its_folder_is_a_project_afterwards(demo_c
         if (found := re.fullmatch(r"export (DEMO_\w+)=(.*)", line))
         for name, value in [(found[1], "".join(shlex.split(found[2])))]
     }
-    assert "nothing listens there" in demo_cli(*project, "check", expect=1, **keys)
+    assert "nothing listens there" in demo_cli(*project, "check", expect=2, **keys)
     with serving(demo_cli):
         demo_cli(*project, "check", **keys)
         text = demo_cli(*project, "run", **keys)
