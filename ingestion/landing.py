@@ -179,7 +179,7 @@ def _land_by_merge(
         if not table.columns:
             pass  # no record ever came, so there is no table
         elif part.holds == "all":
-            merged = replace_rows(staging, run.run_id, since, limits.floor)
+            merged = replace_rows(staging, run.run_id, since, limits.floor, part.span())
         elif part.holds == "keys":
             merged = sweep(staging, run.run_id, since, limits.floor)
         elif staging.present:

@@ -17,6 +17,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Span:
+    """What of a stream a slice holds all records of: those with `low` < value <= `high`.
+
+    The slices of a stream that is read in spans follow each other, from the highest down.
+
+    Attributes:
+        column: of the raw table, by whose value they are told.
+        low: None: no bound.
+        high: None: no bound.
+        before: how many records the spans above this one have brought.
+    """
+
+    column: str
+    low: int | None
+    high: int | None
+    before: int
+
+
+@dataclass(frozen=True)
 class Slice:
     """A part of a stream that is landed at once.
 
@@ -31,6 +50,7 @@ class Slice:
             their checkpoints are emptied in the transaction that lands this one.
         holds: `changes`: records that are new or changed. `all`: every record of the stream.
             `keys`: the key of every record. With the last two, rows that are missing were deleted.
+        span: where it holds all records of a span only: which; asked for after reading.
         types: the types of the fields, where the source tells them beforehand.
         copy: the same records the fast way, where the source is a PostgreSQL.
         is_first: whether raw has none of the records yet, so that they need no merge.
@@ -50,6 +70,7 @@ class Slice:
     rereads: bool = False
     overtakes: Collection[str] = ()
     holds: Literal["changes", "all", "keys"] = "changes"
+    span: Callable[[], Span | None] = lambda: None
     types: Mapping[str, ColumnType] = field(default_factory=dict)
     copy: Copy | None = None
     is_first: bool = False

@@ -7,6 +7,7 @@ grants and readers of the raw table never see it empty or half-filled.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from ingestion.raw_tables import RawTable
+    from ingestion.slices import Span
     from ingestion.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -33,31 +35,34 @@ logger = logging.getLogger(__name__)
 _KEYED = sql.Identifier("pg_temp", "keyed")
 
 
-def replace_rows(staging: Staging, run_id: UUID, since: datetime, floor: float) -> Merged:
+def replace_rows(
+    staging: Staging, run_id: UUID, since: datetime, floor: float, span: Span | None = None
+) -> Merged:
     """Make the raw table hold what is staged, inside the caller's transaction.
 
     Rows that are not staged become tombstones; in a table without a key, where a row is nothing but
     its content, they are removed.
 
     Args:
-        staging: the whole stream.
+        staging: the whole stream, or a span of it.
         run_id: the run.
         since: before the source was read; rows that were landed later stay.
         floor: see `require_floor`.
+        span: the rows that are compared; all of them, if None.
 
     Raises:
         RunFailedError: far fewer records than before.
     """
     connection, table = staging.connection, staging.table
     lock(connection, table)
-    require_floor(staging, floor)
+    require_floor(staging, floor, span)
     if not table.stream.key:
         return _replace_by_content(connection, table, run_id)
     merged = Merged(0, 0, 0)
     _fill_absent(staging)
     if staging.present:
         merged = merge(connection, table, STAGED, run_id, staging.present, as_of=since)
-    missing = bury_missing(staging, run_id, since)
+    missing = bury_missing(staging, run_id, since, span)
     return merged._replace(deleted=merged.deleted + missing, missing=missing)
 
 
@@ -73,31 +78,34 @@ def sweep(staging: Staging, run_id: UUID, since: datetime, floor: float) -> Merg
     return Merged(0, found, deleted=missing, missing=missing)
 
 
-def require_floor(staging: Staging, floor: float) -> None:
+def require_floor(staging: Staging, floor: float, span: Span | None = None) -> None:
     """Refuse what brings far fewer records than raw holds: a source that broke looks like that.
 
     Args:
-        staging: the whole stream.
+        staging: the whole stream, or a span of it.
         floor: the least that must arrive, as a share of the rows that are not deleted.
+        span: counted are the records and rows of this one and those above it: a small one alone
+            says little.
 
     Raises:
         RunFailedError: says both numbers.
     """
     row = staging.connection.execute(
-        sql.SQL("select count(*) from {} where _deleted_at is null").format(
-            staging.table.identifier
+        sql.SQL("select count(*) from {} as current where _deleted_at is null {}").format(
+            staging.table.identifier, _within(replace(span, high=None) if span else None)
         )
     ).fetchone()
     alive = row[0] if row else 0
-    if staging.extracted < floor * alive:
+    arrived = staging.extracted + (span.before if span else 0)
+    if arrived < floor * alive:
         raise RunFailedError(
-            f"{staging.place}: the source has {staging.extracted} records, raw holds {alive} that "
+            f"{staging.place}: the source has {arrived} records, raw holds {alive} that "
             f"are not deleted. That is below the floor of {floor:g}, so nothing was changed. If "
             "the source really has so few, sync once with CRMHOUSE_REFRESH_ROW_FLOOR=0."
         )
 
 
-def bury_missing(staging: Staging, run_id: UUID, since: datetime) -> int:
+def bury_missing(staging: Staging, run_id: UUID, since: datetime, span: Span | None = None) -> int:
     """Make tombstones of the rows whose keys are not staged; return how many.
 
     A record that was held back is not missing. Where the key of one could not be read, nobody
@@ -121,7 +129,7 @@ def bury_missing(staging: Staging, run_id: UUID, since: datetime) -> int:
             set _deleted_at = now(), _loaded_at = now(), _run_id = {run_id}
             where current._deleted_at is null and current._loaded_at < {since}
                 and not exists (select from {staged} as incoming where {same_key})
-                {not_held}
+                {within} {not_held}
             """
         ).format(
             raw=table.identifier,
@@ -129,9 +137,21 @@ def bury_missing(staging: Staging, run_id: UUID, since: datetime) -> int:
             since=sql.Literal(since),
             staged=STAGED,
             same_key=same_key(table.stream.key),
+            within=_within(span),
             not_held=held if staging.rejected else sql.SQL(""),
         )
     ).rowcount
+
+
+def _within(span: Span | None) -> sql.Composed:
+    """Return the further condition that a row is within a span."""
+    column = sql.Identifier("current", span.column) if span else sql.SQL("")
+    bounds = ((">", span.low), ("<=", span.high)) if span else ()
+    return sql.Composed([
+        sql.SQL("and {} {} {} ").format(column, sql.SQL(sign), sql.Literal(bound))
+        for sign, bound in bounds
+        if bound is not None
+    ])  # fmt: skip
 
 
 def _raise_found(staging: Staging, run_id: UUID, since: datetime) -> int:

@@ -113,6 +113,8 @@ class Rest:
             for row in cursor.rows[first:end]
         ]
         is_done = end >= len(cursor.rows)
+        if not is_done and self.org.faults.take(SYSTEM, cursor.query.object, "duplicate_page"):
+            end = first
         more = {} if is_done else {"nextRecordsUrl": f"{path}/{name}-{end}"}
         return {"totalSize": len(cursor.rows), "done": is_done, **more, "records": records}
 

@@ -41,8 +41,9 @@ class Salesforce:
 
     Beside the general faults it knows `token_expired` (the session ends), `job_failed`,
     `job_aborted`, `job_slow` (a job is in progress when it is next asked for; the path of these
-    three is "<object> <id of the job>") and `late_rows` (the newest records of a query are not to
-    be seen; the path is the object).
+    three is "<object> <id of the job>"), `late_rows` (the newest records of a query are not to be
+    seen) and `duplicate_page` (a page of REST names itself as the next one; the path of both is the
+    object).
     """
 
     shape = Shape("Id", "CreatedDate", "SystemModstamp", "IsDeleted")

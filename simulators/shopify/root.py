@@ -173,7 +173,10 @@ class Root:
             has_more = len(rows) > size
             if is_outer:
                 asking.following = nodes[-1][0] if has_more else None
-            return page(nodes, has_more=has_more, is_first=not after)
+            shown = page(nodes, has_more=has_more, is_first=not after)
+            if has_more and self.faults.take(SYSTEM, asking.path, "duplicate_page"):
+                shown["pageInfo"]["endCursor"] = after
+            return shown
 
         return resolve
 

@@ -1,7 +1,8 @@
 """The stand-in: access tokens, the schema, costs, and the answers over HTTP.
 
-Faults of its own: `token_revoked`, `throttled`, `bulk_failed`, `bulk_slow` (for so many seconds)
-and `late_rows`, which leaves the records with an odd id out of a query.
+Faults of its own: `token_revoked`, `throttled`, `bulk_failed`, `bulk_slow` (for so many seconds),
+`late_rows`, which leaves the records with an odd id out of a query, and `duplicate_page`, after
+which the next page is the same one.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import socket
+import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,12 +18,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from crmhouse.errors import QuotaExhaustedError, SourceRefusedError, SourceUnavailableError
 from ingestion.http import Api, Bearer, Patience, Rule, Token, accept, exhaust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import httpx
 
@@ -246,6 +252,95 @@ def test_requests_begin_no_faster_than_allowed_however_many_ask() -> None:
         other.close()
         assert time.monotonic() - began > 9 / 20
         assert len(seen(server)) == 12
+
+
+def test_no_more_requests_are_under_way_than_allowed_whoever_sends_them() -> None:
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    class Counted(Scripted):
+        script: ClassVar[list[Answer]] = [OK]
+        seen: ClassVar[list[dict[str, str]]] = []
+
+        def do_GET(self) -> None:
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            time.sleep(0.05)
+            with lock:
+                under_way -= 1
+            super().do_GET()
+
+    with answering(OK) as server:
+        server.RequestHandlerClass = Counted
+        rules = {"default": Rule(per_second=10_000, burst=100, at_once=3)}
+        with (
+            api(server, limits=rules, account="a busy one") as one,
+            api(server, limits=rules, account="a busy one") as other,
+            ThreadPoolExecutor(12) as pool,
+        ):
+            answers = [pool.submit(each.json, "GET", "things", Page)
+                       for each in (one, other) for _ in range(6)]  # fmt: skip
+            assert [answer.result() for answer in answers] == [Page(1)] * 12
+    assert most == 3
+
+
+def test_a_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(OK) as proxy, answering((200, {}, b'{"n": 2}')) as server:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with Api("shop", "http://crm.invalid/v1", patience=QUICK) as asked:
+            assert asked.json("GET", "things", Page) == Page(1)
+        assert [one["path"] for one in seen(proxy)] == ["http://crm.invalid/v1/things"]
+        with api(server) as asked:
+            assert asked.json("GET", "things", Page) == Page(2)
+        assert len(seen(proxy)) == 1
+
+
+def test_an_authority_of_ones_own_is_taken_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with answering(OK) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        url = f"https://localhost:{server.server_port}/v1"
+        hurried = Patience(connect_seconds=2, silence_seconds=2, tries=1)
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        with (
+            Api("shop", url, patience=hurried) as asked,
+            pytest.raises(SourceUnavailableError, match="not trusted: SSL_CERT_FILE"),
+        ):
+            asked.send("GET", "things")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with Api("shop", url, patience=hurried) as asked:
+            assert asked.json("GET", "things", Page) == Page(1)
+
+
+def self_signed(folder: Path) -> Path:
+    """Write a key and a certificate for this machine that nobody trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "authority.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
 
 
 def test_hosts_that_are_not_there_are_told_apart() -> None:

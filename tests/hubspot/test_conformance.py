@@ -6,10 +6,11 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hubspot_account import account, rows
+from hubspot_account import account, at, record, rows, write
 
 from crmhouse.settings import Settings, SourceConfig
 from ingestion.sources.hubspot import STREAMS
+from ingestion.sources.hubspot.options import OBJECTS
 from ingestion.stream_sync import Asked
 from ingestion.sync import sync_source
 from simulators.demo_data import generate
@@ -82,3 +83,18 @@ def test_a_full_refresh_gives_the_same(folder: Path, tmp_path: Path, warehouse: 
         assert from_the_api(made) == expected
         [run] = [run for run in made.sync(archived_every_hours=None) if run.slice == "changes"]
         assert (run.inserted, run.updated) == (0, 0)
+
+
+def test_each_type_of_objects_arrives_engagements_among_them(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    folder = tmp_path / "data"
+    write(folder, 1, **{name: [record(n, subject=name) for n in (1, 2)] for name in OBJECTS})
+    write(folder, 2, **{name: [record(2, at(9), subject="changed")] for name in OBJECTS})
+    with account(folder, tmp_path, warehouse) as made:
+        chosen = {"objects": OBJECTS, "streams": None, "associations": []}
+        made.sync(**chosen)
+        made.running.advance()
+        made.sync(**chosen)
+        for name in OBJECTS:
+            assert made.raw("id, property_subject", name) == [("1", name), ("2", "changed")]

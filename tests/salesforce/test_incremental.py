@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from salesforce_org import ACCOUNTS
 
-from crmhouse.errors import ConfigurationError
+from crmhouse.errors import ConfigurationError, SyncFailedError
 from ingestion.stream_sync import Asked
 from simulators.salesforce.fields import Field
 
@@ -160,6 +160,21 @@ def test_what_bulk_refuses_is_read_by_rest_to_its_last_page(org: Org) -> None:
     assert [(run.slice, run.reported, run.inserted) for run in org.sync()] == [("changes", 25, 25)]
     org.sync(Asked(everything=True))
     assert len(org.raw("id")) == 25
+
+
+def test_a_page_that_comes_twice_does_not_count_as_another_one(org: Org) -> None:
+    org.system.org.no_bulk.add("Account")
+    org.system.rest.page = 10
+    org.sync()
+    for number in range(1, 26):
+        org.change(number, 10)
+    for times in (1, None):
+        org.stand_in.fault("duplicate_page", path="Account", times=times)
+        with pytest.raises(SyncFailedError, match=r"reported 25 records, \d\d arrived"):
+            org.sync(**NOTHING_BESIDES)
+        org.stand_in.heal()
+    [run] = org.sync(**NOTHING_BESIDES)
+    assert (run.reported, run.updated) == (25, 25)
 
 
 @pytest.mark.parametrize("refused", [False, True], ids=["by bulk", "by rest"])

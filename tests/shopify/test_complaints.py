@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from shopify_shop import TOKEN, line, order
@@ -176,3 +176,24 @@ def test_a_bad_row_is_neither_ignored_nor_fatal_to_the_others(shop: Shop) -> Non
     shop.sync(**ORDERS)
     assert shop.raw("id") == [(1,), (2,), (3,), (9,)]
     assert shop.fetch("select resolution from ops.quarantine") == [("superseded",)]
+
+
+def test_a_record_that_comes_twice_in_a_first_load_does_not_lose_the_others(shop: Shop) -> None:
+    """Airbyte 77627: one that is changed while pages are read moves to their end."""
+    shop.put("orders", *(order(n) for n in range(10, 100)))
+    changed = False
+    honest = shop.system.root.store.select
+
+    def changing(*asked: Any, **more: Any) -> Any:
+        nonlocal changed
+        found = honest(*asked, **more)
+        if asked[1] == "orders" and len(found) > 5 and not changed:
+            changed = True
+            shop.put("orders", order(10, "2026-02-01T12:05:00-05:00", name="changed"))
+        return found
+
+    shop.system.root.store.select = changing  # type: ignore[method-assign]
+    shop.sync(**ORDERS)
+    assert changed
+    assert shop.raw("id") == [(1,), (2,), (3,), *((n,) for n in range(10, 100))]
+    assert shop.raw("name", where="id = 10") == [("changed",)]

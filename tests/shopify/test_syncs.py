@@ -119,6 +119,20 @@ def test_a_small_bucket_slows_the_sync_down_and_nothing_else(shop: Shop) -> None
     assert time.monotonic() - began > 0.5
 
 
+def test_a_page_that_comes_twice_loses_nothing_and_one_that_never_ends_is_given_up(
+    shop: Shop,
+) -> None:
+    shop.put("orders", *(order(n) for n in range(10, 300)))
+    shop.stand_in.fault("duplicate_page", times=3)
+    shop.sync(**ORDERS)
+    assert [id_ for (id_,) in shop.raw("id")] == [1, 2, 3, *range(10, 300)]
+    shop.stand_in.fault("duplicate_page")
+    shop.put("orders", *(order(n, "2026-02-01T12:05:00-05:00") for n in range(400, 700)))
+    with pytest.raises(SyncFailedError, match="gave the same page 5 times"):
+        shop.sync(**ORDERS)
+    assert len(shop.raw("id")) == 293
+
+
 def test_an_answer_that_says_throttled_is_asked_for_again(shop: Shop) -> None:
     shop.stand_in.fault("throttled", times=4)
     shop.sync(**ORDERS)

@@ -67,6 +67,24 @@ def test_child_objects_are_neither_cut_nor_reloaded_whole(
     assert found == [([*range(count)], {}) for count in (1, 10, 12, 135)]
 
 
+def test_the_lines_of_invoices_and_credit_notes_are_not_cut(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    def lines(of: str) -> dict[str, Any]:
+        return {"data": [{"id": f"{of}_{n}", "amount": n} for n in range(23)]}
+
+    base = {"created": FIRST_SECOND, "currency": "jpy", "total": 253}
+    objects = {
+        "invoices": [{"id": "in_1", "object": "invoice", "lines": lines("il"), **base}],
+        "credit_notes": [{"id": "cn_1", "object": "credit_note", "lines": lines("cnli"), **base}],
+    }
+    with account(lay_out(tmp_path / "data", objects), tmp_path) as running:
+        sync(warehouse, source(running, *objects))
+    for table in objects:
+        found = raw(warehouse, "jsonb_path_query_array(lines, '$.data[*].amount')", table)
+        assert found == [([*range(23)],)], table
+
+
 def test_what_changes_with_another_object_is_read_again(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from stripe_account import (
     FIRST_SECOND,
     account,
+    alter_checkpoint,
     customer,
     lay_out,
     raw,
@@ -241,6 +242,50 @@ def test_a_full_refresh_finds_what_is_gone(running: StandIn, warehouse: Warehous
     assert [row for row in raw(warehouse, "id, _deleted_at is not null") if row[1]] == [
         ("cus_000005", True)
     ]
+
+
+# A slice ends with a full second, so it has a hundred objects and one or two: two batches.
+@pytest.mark.parametrize("ends", [_Ends(2), _EndsWithin(4)], ids=["between slices", "within one"])
+def test_a_pass_over_all_objects_that_is_killed_goes_on_where_it_was(
+    running: StandIn, warehouse: Warehouse, ends: Silent
+) -> None:
+    configured = source(running, "customers", batch_rows=100)
+    sync(warehouse, configured)
+    store = running.simulator.store
+    gone = (449, 448, 300, 299, 298, 200, 101, 100, 1, 0)
+    store.put("stripe", "customers", [customer(number, deleted=True) for number in gone])
+    store.put("stripe", "customers", [customer(n, name="Untold") for n in (5, 250, 447)])
+    alter_checkpoint(warehouse, "customers", "changes", passed_at=0)
+    with pytest.raises(KeyboardInterrupt):
+        sync(warehouse, configured, listener=ends)
+    assert [row[0] for row in dead(warehouse)] == ["cus_000298", "cus_000299", "cus_000300",
+                                                   "cus_000448", "cus_000449"]  # fmt: skip
+    running.requests()
+    runs = sync(warehouse, configured)
+    assert {run.slice for run in runs} == {"pass"}
+    assert running.requests() == {LIST: 3 + 2}, "three pages are left; two slices end within one"
+    assert [row[0] for row in dead(warehouse)] == [f"cus_{n:06d}" for n in sorted(gone)]
+    assert [row[0] for row in raw(warehouse, "id, name") if row[1] == "Untold"] == [
+        "cus_000005", "cus_000250", "cus_000447",
+    ]  # fmt: skip
+    assert {run.slice for run in sync(warehouse, configured)} == {"changes"}
+
+
+def test_a_pass_that_finds_far_fewer_objects_ends_before_it_has_buried_them(
+    running: StandIn, warehouse: Warehouse
+) -> None:
+    configured = source(running, "customers", batch_rows=100)
+    sync(warehouse, configured)
+    store = running.simulator.store
+    store.put("stripe", "customers", [customer(n, deleted=True) for n in range(300)])
+    alter_checkpoint(warehouse, "customers", "changes", passed_at=0)
+    with pytest.raises(SyncFailedError, match="the source has 150 records, raw holds 450"):
+        sync(warehouse, configured)
+    assert dead(warehouse) == []
+
+
+def dead(warehouse: Warehouse) -> list[Any]:
+    return [row for row in raw(warehouse, "id, _deleted_at") if row[1]]
 
 
 def test_balance_transactions_that_become_available_are_read_again(

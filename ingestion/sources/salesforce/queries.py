@@ -96,13 +96,15 @@ class Queries:
         firsts = [first]
 
         def read() -> Iterator[Batch]:
-            page = firsts.pop() if firsts else self.org.query(soql)
+            page, asked = firsts.pop() if firsts else self.org.query(soql), None
             while True:
                 if page.records:
                     yield of_json(page.records, types)
-                if page.done or page.nextRecordsUrl is None:
+                # One that names itself as the next one never ends: the count refuses what is there.
+                if page.done or page.nextRecordsUrl in {None, asked}:
                     return
-                page = self.org.more(page.nextRecordsUrl)
+                asked = page.nextRecordsUrl
+                page = self.org.more(str(asked))
 
         return Whole(first.totalSize, read)
 

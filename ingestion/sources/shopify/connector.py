@@ -30,7 +30,7 @@ from ingestion.sources.shopify.streams import API_STREAMS
 from ingestion.sources.shopify.windows import Pages, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 
     from ingestion.batches import Batch
     from ingestion.sources.connector import Claim, Given
@@ -207,6 +207,7 @@ class ShopifyConnector(ByOneProcess):
                 CHANGES, lambda: self._batches(stream, pages.nodes()), pages.checkpoint,
                 also=_all_read if is_first else dict,
             )  # fmt: skip
+            pages.go_on()
 
     def _pages(self, stream: Stream, window: Window) -> Pages:
         return Pages(self.client, OBJECTS[stream.name], window)
@@ -223,21 +224,25 @@ class ShopifyConnector(ByOneProcess):
                 self.client.place, stream.name, _ALL_ORDERS,
             )  # fmt: skip
             return
-        read = read_now()
+        began = read_now()
         asked = OBJECTS[stream.name]
-        nodes: Iterable[Record]
+        nodes: Callable[[], Iterable[Record]]
         reported = None
         if self._is_large(stream, {}):
             result = Result(self.client, wait(self.client, begin(self.client, asked.bulk_keys)))
             reported = result.roots
-            nodes = (node for node, _ in result.nodes())
+            nodes = lambda: (node for node, _ in result.nodes())  # noqa: E731  # one of two
         else:
-            nodes = Pages(self.client, asked, Window(None, None), asked.keys).all()
-        keys = (msgspec.json.encode({"id": number(node["id"])}) for node in nodes)
+            nodes = Pages(self.client, asked, Window(None, None), asked.keys).all
+
+        def read() -> Iterator[Batch]:
+            keys = (msgspec.json.encode({"id": number(node["id"])}) for node in nodes())
+            return batches_of(keys, stream, self.batch_rows, "record")
+
         yield Slice(
             DELETIONS,
-            lambda: batches_of(keys, stream, self.batch_rows, "record"),
-            lambda: read,
+            read,
+            lambda: began,
             reported=reported,
             holds="keys",
         )

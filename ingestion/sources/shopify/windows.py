@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from crmhouse.errors import SourceUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from ingestion.sources.shopify.queries import Object
 
 PAGES_OF_A_SLICE = 25
+_MOST_REPEATS = 5
 _LONG_AGO = "1970-01-01T00:00:00Z"
 
 
@@ -99,18 +103,34 @@ class Pages:
     window: Window
     query: str = ""
     are_done: bool = False
+    _repeats: int = 0
+    _start: tuple[str | None, str | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Let what is read next be the pages that follow."""
+        self._start = self.window.page, self.window.newest
 
     def nodes(self) -> Iterator[Record]:
-        """Yield the records of the pages of a slice, nested lists completed."""
-        for _ in range(PAGES_OF_A_SLICE):
-            yield from self._next()
-            if self.are_done:
-                return
+        """Yield the records of the pages of a slice, nested lists completed; the same when again.
+
+        A slice is read again where a record has come twice: one that was changed meanwhile does.
+        """
+        yield from self._some(PAGES_OF_A_SLICE)
 
     def all(self) -> Iterator[Record]:
-        """Yield the records of all pages."""
-        while not self.are_done:
-            yield from self.nodes()
+        """Yield the records of all pages; the same when again."""
+        yield from self._some(None)
+
+    def _some(self, most: int | None) -> Iterator[Record]:
+        self.window.page, self.window.newest = self._start
+        self.are_done, self._repeats = False, 0
+        for number in itertools.count(1):
+            yield from self._next()
+            if self.are_done or number == most:
+                return
 
     def checkpoint(self) -> dict[str, Any]:
         """Return where to go on."""
@@ -126,8 +146,16 @@ class Pages:
             if "updatedAt" in node:
                 window.see(node)
             yield node
-        window.page = page["pageInfo"]["endCursor"]
+        following, asked = page["pageInfo"]["endCursor"], window.page
+        self._repeats = self._repeats + 1 if following == asked else 0
+        window.page = following
         self.are_done = not page["pageInfo"]["hasNextPage"]
+        if self._repeats == _MOST_REPEATS and not self.are_done:
+            raise SourceUnavailableError(
+                f"{self.client.place}: Shopify says that there are more {self.asked.field}, and "
+                f"gave the same page {_MOST_REPEATS} times. Nothing of this slice was landed; sync "
+                "again."
+            )
 
 
 def text_of(when: datetime) -> str:

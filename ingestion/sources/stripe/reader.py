@@ -4,6 +4,7 @@ Checkpoints of a stream, by slice:
 
     load      where the first load is in the list, until it is done; and what `changes` begins with
     changes   up to when events were read, the newest of them, and when all objects were read last
+    pass      where all objects are being read again, and what `changes` begins with then, or empty
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ingestion.readers.json_lines import batches_of
-from ingestion.slices import Slice
+from ingestion.slices import Slice, Span
 from ingestion.sources.schedule import window_name
 from ingestion.sources.stripe.account import PAGE_RECORDS, Mark, tombstone
 from ingestion.sources.stripe.feed import HORIZON_SECONDS, PATH, events, kinds, remembered
+from ingestion.sources.stripe.spans import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOAD, CHANGES = "load", "changes"
+LOAD, CHANGES, PASS = "load", "changes", "pass"
 _DAY = 24 * 3600
 # An event that is about to expire may be gone between two requests.
 _SAFE_HORIZON = HORIZON_SECONDS - 3600
@@ -72,12 +74,12 @@ class Reader:
         if not landed.get(CHANGES):
             yield from self._load(landed)
         state = landed.get(CHANGES) or landed[LOAD][CHANGES]
-        if self._is_due(state):
-            yield from self.everything()
+        if landed.get(PASS) or self._is_due(state):
+            yield from self._pass(landed)
         elif not self.resource.events:
             yield self._recent(state)
         else:
-            yield from self._changes(state)
+            yield from self._changes(state, landed)
 
     def everything(self) -> Generator[Slice]:
         """Yield one slice with all objects; what changes while they are read, events tell later."""
@@ -94,6 +96,7 @@ class Reader:
             lambda: self._batches(pages()),
             lambda: {**state, "records": read.records},
             holds="all",
+            also=lambda: {PASS: {}},
         )
 
     def created(self, start: datetime, end: datetime) -> Generator[Slice]:
@@ -146,6 +149,37 @@ class Reader:
 
         return Slice(LOAD, lambda: self._batches(texts()), checkpoint)
 
+    def _pass(self, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield slices with all objects, by the second of their creation, from the newest down.
+
+        Each says of its seconds which objects are gone, so one that has landed is not read again.
+        """
+        plan, is_done = landed.get(PASS) or {}, False
+        if not plan or plan[CHANGES]["until"] < time.time() - _SAFE_HORIZON:
+            plan = {CHANGES: self._beginning(), "high": None, "records": 0}
+        while not is_done:
+            span = Seconds(self.account, self.resource, plan["high"], self.batch_rows)
+            yield self._span(plan, span)
+            plan, is_done = landed[PASS], span.low is None
+
+    def _span(self, plan: Mapping[str, Any], span: Seconds) -> Slice:
+        """Make the slice of a pass that goes on where the last one ended."""
+        before = plan["records"]
+
+        def checkpoint() -> Mapping[str, Any]:
+            if span.low is None:
+                return {}
+            return {**plan, "high": span.low, "records": before + span.records}
+
+        def also() -> Mapping[str, Mapping[str, Any]]:
+            changes = {**plan[CHANGES], "records": before + span.records}
+            return {CHANGES: changes} if span.low is None else {}
+
+        return Slice(
+            PASS, lambda: self._batches(span.texts()), checkpoint, holds="all", also=also,
+            span=lambda: Span("created", span.low, span.high, before),
+        )  # fmt: skip
+
     def _beginning(self) -> dict[str, Any]:
         """Return from when on events are to be read, before any object is."""
         began = time.time()
@@ -177,7 +211,9 @@ class Reader:
             lambda: {**state, "until": now},
         )
 
-    def _changes(self, state: Mapping[str, Any]) -> Generator[Slice]:
+    def _changes(
+        self, state: Mapping[str, Any], landed: Mapping[str, Mapping[str, Any]]
+    ) -> Generator[Slice]:
         """Yield a slice for each day of events."""
         is_end = False
         while not is_end:
@@ -194,7 +230,7 @@ class Reader:
             )
             if last and last not in found.marks:
                 self._tell_gap("the newest event of the last sync is gone")
-                yield from self.everything()
+                yield from self._pass(landed)
                 return
             now = self.account.clock.second(began)
             state = self._state(state, found, now if is_end else until)
