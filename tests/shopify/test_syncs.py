@@ -124,12 +124,12 @@ def test_a_page_that_comes_twice_loses_nothing_and_one_that_never_ends_is_given_
 ) -> None:
     shop.put("orders", *(order(n) for n in range(10, 300)))
     shop.stand_in.fault("duplicate_page", times=3)
-    shop.sync(**ORDERS)
+    shop.sync(bulk_from_rows=1000, **ORDERS)
     assert [id_ for (id_,) in shop.raw("id")] == [1, 2, 3, *range(10, 300)]
     shop.stand_in.fault("duplicate_page")
     shop.put("orders", *(order(n, "2026-02-01T12:05:00-05:00") for n in range(400, 700)))
     with pytest.raises(SyncFailedError, match="gave the same page 5 times"):
-        shop.sync(**ORDERS)
+        shop.sync(bulk_from_rows=1000, **ORDERS)
     assert len(shop.raw("id")) == 293
 
 
@@ -168,6 +168,26 @@ def test_an_operation_whose_id_was_lost_is_found_again(shop: Shop) -> None:
     shop.sync(bulk_from_rows=1, **ORDERS)
     assert len(shop.raw("id")) == 3
     assert len(shop.system.bulk.all) == 1
+
+
+def test_many_changes_come_by_a_bulk_operation_that_reads_no_others(shop: Shop) -> None:
+    shop.sync(bulk_from_rows=20, **ORDERS)
+    shop.put("orders", *(order(n, "2026-02-02T12:00:00-05:00") for n in range(10, 60)))
+    shop.stand_in.fault("status", path="bulk/", status=403)
+    with pytest.raises(SyncFailedError):
+        shop.sync(bulk_from_rows=20, **ORDERS)
+    shop.stand_in.heal()
+    begun, read = shop.sync(bulk_from_rows=20, **ORDERS).values(), shop.checkpoint("changes")
+    assert [(run.slice, run.reported, run.inserted) for run in begun] == [
+        ("changes", 53, 50)
+    ]  # three are in the lookback
+    assert read == {"cursor": "2026-02-02T17:00:00Z"}
+    (operation,) = shop.system.bulk.all
+    assert "updated_at:>='2026-02-01T16:53:00Z'" in operation.query
+    shop.put("orders", *(order(n, "2026-02-03T12:00:00-05:00") for n in range(60, 100)))
+    shop.sync(bulk_from_rows=20, **ORDERS)
+    assert len(shop.system.bulk.all) == 2  # that of another window is not taken for it
+    assert [id_ for (id_,) in shop.raw("id")] == [1, 2, 3, *range(10, 100)]
 
 
 def test_a_window_that_was_cut_short_goes_on_with_its_page(

@@ -76,7 +76,7 @@ def begin(client: Client, query: str) -> str:
     other = _GID.search(said)
     if other:
         known = find(client, other[0])
-        if known and known["query"] == query and known["status"] in _OPEN:
+        if known and known["query"] == query:  # it may have completed this moment
             return other[0]
         raise SourceUnavailableError(
             f"{client.place}: another bulk operation of the app is under way ({other[0]}). Nothing "

@@ -104,12 +104,15 @@ class Client:
         return data
 
     def page(self, asked: Object, query: str, filter_: str | None, after: str | None) -> Record:
-        """Return a page of an object, of as many records as a query may cost."""
+        """Return a page of an object, of as many records as a query may cost.
+
+        Beside the page's own fields it has `count`, of the records that the filter lets through.
+        """
         while True:
             rows = self._rows.get(query, _ROWS_AT_ONCE)
             data, ratio = self._send(query, {"first": rows, "after": after, "query": filter_})
             if data is not None:
-                page: Record = data[asked.field]
+                page: Record = data[asked.field] | data[f"{asked.field}Count"]
                 return page
             if rows == 1:
                 raise SourceRefusedError(

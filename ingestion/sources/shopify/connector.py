@@ -2,7 +2,7 @@
 
 Checkpoints of a stream, by slice:
 
-    bulk         the bulk operation of the first load
+    bulk         the bulk operation of a load, and the change from which on it reads
     changes      the newest change that has landed; within a window, the page to go on with
     deletions    when all ids were read last
 """
@@ -107,11 +107,12 @@ class ShopifyConnector(ByOneProcess):
     ) -> Generator[Slice]:
         """Yield what is to be landed, in order."""
         try:
-            known = landed.get(CHANGES)
-            if not known and self._is_large(stream, landed):
-                yield from self._bulk_load(stream, landed)
-                return
-            yield from self._changes(stream, known or {})
+            known = landed.get(CHANGES) or {}
+            pages = self._pages(stream, Window.after(known, self.options.lookback, _now()))
+            if self._is_for_bulk(stream, landed, pages):
+                yield from self._bulk_load(stream, landed, pages.window)
+            else:
+                yield from self._changes(stream, pages, is_first=not known)
             if known:
                 yield from self._deletions(stream, landed)
         finally:
@@ -126,9 +127,9 @@ class ShopifyConnector(ByOneProcess):
         try:
             if not self._sees_all(stream):
                 raise self._sees_too_little(stream)
-            if self._is_large(stream, {}):
+            if self._is_large(stream):
                 operation = begin(self.client, OBJECTS[stream.name].bulk)
-                yield self._of_bulk(stream, operation, holds="all")
+                yield self._of_bulk(stream, operation, holds="all", also=_all_read)
                 return
             pages = self._pages(stream, Window.until(_now()))
             yield Slice(
@@ -151,10 +152,18 @@ class ShopifyConnector(ByOneProcess):
         finally:
             self.client.close()
 
-    def _is_large(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> bool:
-        if landed.get(BULK):
-            return True
+    def _is_large(self, stream: Stream) -> bool:
         return self.client.count(OBJECTS[stream.name]) >= self.options.bulk_from_rows
+
+    def _is_for_bulk(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], pages: Pages
+    ) -> bool:
+        """Say whether to read a window by a bulk operation: not where some of its pages landed."""
+        if pages.window.page:
+            return False
+        if landed.get(CHANGES):
+            return pages.size() >= self.options.bulk_from_rows
+        return bool(landed.get(BULK)) or self._is_large(stream)
 
     def _sees_all(self, stream: Stream) -> bool:
         return stream.name != "orders" or _ALL_ORDERS in self.client.scopes
@@ -167,24 +176,28 @@ class ShopifyConnector(ByOneProcess):
         )
 
     def _bulk_load(
-        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], window: Window
     ) -> Generator[Slice]:
         """Yield the operation, so that it is remembered, and then its records."""
         known = landed.get(BULK) or {}
-        if find(self.client, known.get("operation")) is None:
-            known = {"operation": begin(self.client, OBJECTS[stream.name].bulk)}
+        if known.get("since") != window.newest or not find(self.client, known.get("operation")):
+            query = OBJECTS[stream.name].bulk_of(replace(window, high=None).filter)
+            known = {"operation": begin(self.client, query), "since": window.newest}
             yield Slice(BULK, lambda: iter(()), lambda: known)
-        yield self._of_bulk(stream, known["operation"])
+        also = dict if window.low else _all_read
+        yield self._of_bulk(stream, known["operation"], window.newest, also=also)
 
     def _of_bulk(
         self,
         stream: Stream,
         operation: str,
+        newest: str | None = None,
         **more: Any,  # noqa: ANN401  # fields of Slice
     ) -> Slice:
         result = Result(self.client, wait(self.client, operation))
         # A record that was changed while the operation ran may be in it as it was before.
-        window = Window.until(datetime.fromisoformat(result.operation["createdAt"]) - _SAFETY)
+        end = datetime.fromisoformat(result.operation["createdAt"]) - _SAFETY
+        window = Window(None, end, newest=newest)
 
         def nodes() -> Iterator[Record]:
             for node, children in result.nodes():
@@ -195,13 +208,11 @@ class ShopifyConnector(ByOneProcess):
 
         return Slice(
             CHANGES, lambda: self._batches(stream, nodes()), window.done,
-            reported=result.roots, also=_all_read, **more,
+            reported=result.roots, **more,
         )  # fmt: skip
 
-    def _changes(self, stream: Stream, known: Mapping[str, Any]) -> Generator[Slice]:
-        """Yield the window since the last one, in parts, each of which is remembered."""
-        pages = self._pages(stream, Window.after(known, self.options.lookback, _now()))
-        is_first = not known
+    def _changes(self, stream: Stream, pages: Pages, *, is_first: bool) -> Generator[Slice]:
+        """Yield a window in parts, each of which is remembered."""
         while not pages.are_done:
             yield Slice(
                 CHANGES, lambda: self._batches(stream, pages.nodes()), pages.checkpoint,
@@ -228,7 +239,7 @@ class ShopifyConnector(ByOneProcess):
         asked = OBJECTS[stream.name]
         nodes: Callable[[], Iterable[Record]]
         reported = None
-        if self._is_large(stream, {}):
+        if self._is_large(stream):
             result = Result(self.client, wait(self.client, begin(self.client, asked.bulk_keys)))
             reported = result.roots
             nodes = lambda: (node for node, _ in result.nodes())  # noqa: E731  # one of two

@@ -83,23 +83,29 @@ class Object:
 
     @property
     def bulk(self) -> str:
-        """Return the query of a bulk operation for whole records."""
-        return self._bulk(f"{self.plain}{self.nested_in_bulk}")
+        """Return the query of a bulk operation for all whole records."""
+        return self.bulk_of(None)
 
     @property
     def bulk_keys(self) -> str:
         """Return the query of a bulk operation for ids."""
         return self._bulk("id")
 
+    def bulk_of(self, filter_: str | None) -> str:
+        """Return the query of a bulk operation for the whole records that a filter lets through."""
+        return self._bulk(f"{self.plain}{self.nested_in_bulk}", filter_)
+
     def _page(self, fields: str, sort: str) -> str:
         return (
             "query Page($first: Int!, $after: String, $query: String) { "
             f"{self.field}(first: $first, after: $after, query: $query, sortKey: {sort}) {{ "
-            f"nodes {{ {fields} }} pageInfo {{ hasNextPage endCursor }} }} }}"
+            f"nodes {{ {fields} }} pageInfo {{ hasNextPage endCursor }} }} "
+            f"{self.field}Count(query: $query, limit: null) {{ count }} }}"
         )
 
-    def _bulk(self, fields: str) -> str:
-        return f"{{ {self.field} {{ edges {{ node {{ {fields} }} }} }} }}"
+    def _bulk(self, fields: str, filter_: str | None = None) -> str:
+        chosen = f'(query: "{filter_}")' if filter_ else ""
+        return f"{{ {self.field}{chosen} {{ edges {{ node {{ {fields} }} }} }} }}"
 
 
 OBJECTS: Mapping[str, Object] = MappingProxyType({

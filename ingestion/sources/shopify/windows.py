@@ -33,12 +33,14 @@ class Window:
         high: without end, if None.
         page: cursor of the API that the next page begins after.
         newest: the newest time of change that arrived.
+        received: the records that arrived on the pages before.
     """
 
     low: datetime | None
     high: datetime | None
     page: str | None = None
     newest: str | None = None
+    received: int = 0
 
     @classmethod
     def until(cls, high: datetime) -> Window:
@@ -51,7 +53,8 @@ class Window:
         if known.get("page"):
             low, high = known["low"], known["high"]
             start = datetime.fromisoformat(low) if low else None
-            return cls(start, datetime.fromisoformat(high), known["page"], known["newest"])
+            end = datetime.fromisoformat(high)
+            return cls(start, end, known["page"], known["newest"], known["received"])
         cursor = known.get("cursor")
         if cursor is None:
             return cls.until(now)
@@ -83,6 +86,7 @@ class Window:
             "low": self.low.isoformat() if self.low else None,
             "high": self.high.isoformat() if self.high else None,
             "newest": self.newest,
+            "received": self.received,
         }
 
 
@@ -104,14 +108,20 @@ class Pages:
     query: str = ""
     are_done: bool = False
     _repeats: int = 0
-    _start: tuple[str | None, str | None] = field(init=False)
+    _start: tuple[str | None, str | None, int] = field(init=False)
+    _kept: Record | None = None
 
     def __post_init__(self) -> None:
         self.go_on()
 
     def go_on(self) -> None:
         """Let what is read next be the pages that follow."""
-        self._start = self.window.page, self.window.newest
+        self._start = self.window.page, self.window.newest, self.window.received
+
+    def size(self) -> int:
+        """Return how many records the window has; the page that tells it is kept for reading."""
+        self._kept = self._ask()
+        return int(self._kept["count"])
 
     def nodes(self) -> Iterator[Record]:
         """Yield the records of the pages of a slice, nested lists completed; the same when again.
@@ -125,12 +135,16 @@ class Pages:
         yield from self._some(None)
 
     def _some(self, most: int | None) -> Iterator[Record]:
-        self.window.page, self.window.newest = self._start
+        self.window.page, self.window.newest, self.window.received = self._start
         self.are_done, self._repeats = False, 0
         for number in itertools.count(1):
             yield from self._next()
             if self.are_done or number == most:
                 return
+
+    def _ask(self) -> Record:
+        query = self.query or self.asked.page
+        return self.client.page(self.asked, query, self.window.filter, self.window.page)
 
     def checkpoint(self) -> dict[str, Any]:
         """Return where to go on."""
@@ -138,8 +152,7 @@ class Pages:
 
     def _next(self) -> Iterator[Record]:
         window = self.window
-        query = self.query or self.asked.page
-        page = self.client.page(self.asked, query, window.filter, window.page)
+        page, self._kept = self._kept or self._ask(), None
         for node in page["nodes"]:
             if "lineItems" in node:
                 self.client.complete(node)
@@ -149,7 +162,14 @@ class Pages:
         following, asked = page["pageInfo"]["endCursor"], window.page
         self._repeats = self._repeats + 1 if following == asked else 0
         window.page = following
+        window.received += len(page["nodes"]) if not self._repeats else 0
         self.are_done = not page["pageInfo"]["hasNextPage"]
+        if self.are_done and window.received < page["count"]:
+            raise SourceUnavailableError(
+                f"{self.client.place}: Shopify counts {page['count']} {self.asked.field} in this "
+                f"window, and {window.received} arrived. Nothing of this slice was landed; sync "
+                "again."
+            )
         if self._repeats == _MOST_REPEATS and not self.are_done:
             raise SourceUnavailableError(
                 f"{self.client.place}: Shopify says that there are more {self.asked.field}, and "
