@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from crmhouse.errors import SourceRefusedError
+from crmhouse.errors import SourceRefusedError, SourceUnavailableError
 from ingestion.http import Api, Bearer, Patience
 from ingestion.sources.shopify.mapping import Shop, gid_of_refund
 from ingestion.sources.shopify.queries import (
@@ -125,14 +125,31 @@ class Client:
     def complete(self, order: Record) -> None:
         """Read the lines of an order that its page had no room for."""
         lines = order["lineItems"]
-        following = lines.get("pageInfo", {"hasNextPage": False})
-        while following["hasNextPage"]:
-            after = {"id": order["id"], "first": LINES_AT_ONCE, "after": following["endCursor"]}
-            node = self.ask(LINES, after)["node"]
+        after = self._following(lines, None)
+        while after:
+            asked = {"id": order["id"], "first": LINES_AT_ONCE, "after": after}
+            node = self.ask(LINES, asked)["node"]
             if node is None:  # it was deleted meanwhile
                 return
             lines["nodes"].extend(node["lineItems"]["nodes"])
-            following = node["lineItems"]["pageInfo"]
+            after = self._following(node["lineItems"], after)
+
+    def _following(self, page: Record, asked: str | None) -> str | None:
+        """Return where the next page of a nested list begins; None after the last one.
+
+        Raises:
+            SourceUnavailableError: where this one has begun.
+        """
+        info = page.get("pageInfo", {"hasNextPage": False})
+        if not info["hasNextPage"]:
+            return None
+        after = str(info["endCursor"])
+        if after == asked:
+            raise SourceUnavailableError(
+                f"{self.place}: a list within an order says that there is more, and gave the same "
+                "page twice. Nothing of this slice was landed; sync again."
+            )
+        return after
 
     def with_refund_lines(self, orders: Iterable[Record]) -> Iterator[Record]:
         """Yield orders after what their refunds gave back was read.
@@ -161,8 +178,8 @@ class Client:
             for node in filter(None, self.ask(REFUNDS, asked)["nodes"]):  # None: deleted meanwhile
                 lines = node["refundLineItems"]
                 refunds[node["id"]]["lines"] += lines["nodes"]
-                if lines["pageInfo"]["hasNextPage"]:
-                    after[node["id"]] = lines["pageInfo"]["endCursor"]
+                if following := self._following(lines, place):
+                    after[node["id"]] = following
 
     def count(self, asked: Object) -> int:
         """Return how many records of an object there are."""
