@@ -48,7 +48,7 @@ def order(body: Body) -> Body:
         "tags": _tags(body),
         "test": bool(body.get("test")),
         "lineItems": listed(lines),
-        "refunds": _some([_refund(refund, money) for refund in body.get("refunds") or ()]),
+        "refunds": _some(refunds_of(body)),
         "transactions": _some([_transaction(t, money) for t in body.get("transactions") or ()]),
         "fulfillments": _some([_fulfillment(one) for one in fulfillments]),
         "subtotalPriceSet": money(body.get("subtotal_price")),
@@ -168,8 +168,27 @@ def _line(line: Body, money: Callable[..., Body | None]) -> Body:
     }
 
 
+def refunds_of(order_: Body) -> list[Body]:
+    """Return the refunds of an order."""
+    money = _money(order_)
+    return [_refund(refund, money) for refund in order_.get("refunds") or ()]
+
+
 def _refund(refund: Body, money: Callable[..., Body | None]) -> Body:
+    lines = [
+        {
+            "id": gid("RefundLineItem", line["id"]),
+            "lineItem": {"__typename": "LineItem", "id": gid("LineItem", line["line_item_id"])},
+            "quantity": line["quantity"],
+            "restockType": _upper(line["restock_type"]),
+            "restocked": line["restock_type"] != "no_restock",
+            "subtotalSet": money(line["subtotal"]),
+            "totalTaxSet": money(line.get("total_tax") or _NO_PRICE),
+        }
+        for line in refund.get("refund_line_items") or ()
+    ]
     return {
+        "refundLineItems": listed(lines),
         **_ids("Refund", refund["id"]),
         "createdAt": utc(refund.get("created_at")),
         "note": refund.get("note"),

@@ -26,6 +26,7 @@ from ingestion.sources.shopify.client import Client
 from ingestion.sources.shopify.mapping import number, record_of
 from ingestion.sources.shopify.options import ShopifyOptions
 from ingestion.sources.shopify.queries import OBJECTS
+from ingestion.sources.shopify.refunds import with_lines
 from ingestion.sources.shopify.streams import API_STREAMS
 from ingestion.sources.shopify.windows import Pages, Window
 
@@ -253,6 +254,8 @@ class ShopifyConnector(ByOneProcess):
 
     def _batches(self, stream: Stream, nodes: Iterable[Record]) -> Iterator[Batch]:
         shop = self.client.shop
+        if stream.name == "orders":
+            nodes = with_lines(self.client, nodes)
         texts = (msgspec.json.encode(record_of(stream.name, node, shop)) for node in nodes)
         return batches_of(texts, stream, self.batch_rows, "record")
 

@@ -72,14 +72,7 @@ def _order(node: Record, shop: Shop) -> Record:
         **{column: _amount(node[field]) for column, field in _TOTALS.items()},
         "financial_status": _lower(node["displayFinancialStatus"]),
         "line_items": [_line(line) for line in lines],
-        "refunds": [
-            {
-                "id": int(refund["legacyResourceId"]),
-                "created_at": shop.local(refund["createdAt"]),
-                "amount": _amount(refund["totalRefundedSet"]),
-            }
-            for refund in refunds
-        ],
+        "refunds": [_refund(refund, shop) for refund in refunds],
         "source_name": node["sourceName"],
         "note": node["note"],
         "tags": ", ".join(node["tags"]),
@@ -127,6 +120,27 @@ def _line(line: Record) -> Record:
         "quantity": line["quantity"],
         "price": _amount(line["originalUnitPriceSet"]),
         "total_discount": _amount(line["totalDiscountSet"]),
+    }
+
+
+def _refund(refund: Record, shop: Shop) -> Record:
+    """Return a refund; one that is for no goods has no `refund_line_items`."""
+    lines = [
+        {
+            "id": number(line["id"]),
+            "line_item_id": number(line["lineItem"]["id"]),
+            "quantity": line["quantity"],
+            "restock_type": _lower(line["restockType"]),
+            "subtotal": _amount(line["subtotalSet"]),
+            "total_tax": _amount(line["totalTaxSet"]),
+        }
+        for line in refund["refundLineItems"]
+    ]
+    return {
+        "id": int(refund["legacyResourceId"]),
+        "created_at": shop.local(refund["createdAt"]),
+        "amount": _amount(refund["totalRefundedSet"]),
+        **({"refund_line_items": lines} if lines else {}),
     }
 
 

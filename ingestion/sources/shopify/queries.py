@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 LINES_AT_ONCE = 50
+_LINES_WITH_REFUND = 5
 _LINES_WITH_ORDER = 10
 
 _MONEY = "{ shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } }"
@@ -127,6 +128,34 @@ query Lines($id: ID!, $first: Int!, $after: String) {{
   }}
 }}
 """
+_REFUND_LINES = """
+nodes {
+  id quantity restockType
+  lineItem { id }
+  subtotalSet { shopMoney { amount } }
+  totalTaxSet { shopMoney { amount } }
+}
+pageInfo { hasNextPage endCursor }
+"""
+REFUNDS = f"""
+query Refunds($ids: [ID!]!) {{
+  nodes(ids: $ids) {{
+    ... on Order {{
+      refunds {{
+        id legacyResourceId
+        refundLineItems(first: {_LINES_WITH_REFUND}) {{ {_REFUND_LINES} }}
+      }}
+    }}
+  }}
+}}
+"""
+REFUND_LINES = f"""
+query RefundLines($id: ID!, $first: Int!, $after: String) {{
+  node(id: $id) {{
+    ... on Refund {{ refundLineItems(first: $first, after: $after) {{ {_REFUND_LINES} }} }}
+  }}
+}}
+"""
 SHOP = """
 query Shop {
   shop { ianaTimezone currencyCode }
@@ -159,6 +188,6 @@ query Operation($id: ID!) {
 
 def documents() -> Iterator[str]:
     """Yield every query that the connector sends, bulk operations among them."""
-    yield from (LINES, SHOP, DELETED, START, OPERATION)
+    yield from (LINES, REFUNDS, REFUND_LINES, SHOP, DELETED, START, OPERATION)
     for asked in OBJECTS.values():
         yield from (asked.page, asked.keys, asked.count, asked.bulk, asked.bulk_keys)
