@@ -37,6 +37,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from simulators.demo_data.hubspot_deals import LOST, WON
+from simulators.demo_data.hubspot_links import NUMBERS
 from simulators.demo_data.money import cents
 from simulators.demo_data.shop_payments import RETURNED
 
@@ -98,7 +99,7 @@ def _marketing(world: World, at: datetime) -> dict[str, object]:
         visit = deal.visit_at(at)
         if visit and not deal.is_removed(at) and visit[0] != LOST:
             (won if visit[0] == WON else still_open).append((deal.currency, deal.amount))
-    pairs: Counter[str] = Counter()
+    pairs: Counter[str] = Counter({"/".join(pair): 0 for pair in NUMBERS})
     for link in links:
         pairs["/".join(link.pair)] += len(link.labels(at))
     return {

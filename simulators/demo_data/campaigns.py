@@ -156,7 +156,7 @@ def _member(rng: Random, campaign: Campaign, person: Lead | Contact) -> Campaign
         campaign=campaign,
         person=person,
         created_at=created_at,
-        responded_at=after_days(rng, created_at, 6) if happens(rng, 0.3) else None,
+        responded_at=after_days(rng, created_at, 30) if happens(rng, 0.3) else None,
     )
 
 

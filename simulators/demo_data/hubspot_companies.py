@@ -98,7 +98,10 @@ def invent_hubspot_owners(seed: int, timeline: Timeline) -> list[HubspotOwner]:
 def invent_companies(
     seed: int, contacts: Sequence[HubspotContact], timeline: Timeline
 ) -> list[HubspotCompany]:
-    """One for each organisation with a contact, from its first one on; a few have a second one."""
+    """One for each organisation with a contact, from its first one on.
+
+    A few have a second one by the first delivery, which is merged away before the second one.
+    """
     rng = stream(seed, "hubspot companies")
     first_contact: dict[str, HubspotContact] = {}
     for contact in sorted(contacts, key=lambda one: one.created_at):
@@ -111,10 +114,11 @@ def invent_companies(
         companies.append(_company(rng, next_id, contact, contact.created_at))
     for company in pick(rng, companies, 0.1):
         company.edited_at = _after_batch_1(rng, company.created_at, timeline)
-    for first in pick(rng, companies, 0.06):
+    early = [company for company in companies if company.created_at < timeline.end_batch_1]
+    for first in pick(rng, early, 0.06):
         next_id += rng.randrange(1, 9)
         contact = first_contact[first.organisation.org_id]
-        again_at = between(rng, first.created_at, timeline.end_batch_2)
+        again_at = between(rng, first.created_at, timeline.end_batch_1)
         second = _company(rng, next_id, contact, again_at)
         second.duplicate_of = first
         first.swallowed = second.source_id

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simulators.demo_data.records import Row
 
 # Of each pair of types: the number of the association, and that of its other direction.
-_NUMBERS = {
+NUMBERS = {
     ("contacts", "companies"): (279, 280), ("deals", "companies"): (341, 342),
     ("deals", "contacts"): (3, 4),
     ("calls", "contacts"): (194, 193), ("calls", "deals"): (206, 205),
@@ -75,7 +75,7 @@ class Link:
 
     def labels(self, at: datetime) -> list[Label]:
         """The types at the instant: category, numbers of both directions, label."""
-        found: list[Label] = [("HUBSPOT_DEFINED", _NUMBERS[self.pair], None)]
+        found: list[Label] = [("HUBSPOT_DEFINED", NUMBERS[self.pair], None)]
         if self.is_primary:
             found.append(("HUBSPOT_DEFINED", _PRIMARY[self.pair], "Primary"))
         if self.labelled_at is not None and self.labelled_at < at:
