@@ -29,6 +29,7 @@ DEFAULT_CONFIG_FILE = "crmhouse.yaml"
 
 _UNKNOWN = "there is no such setting; docs/reference/settings.md lists all of them"
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+_OF_A_SOURCE = re.compile(r"sources\[\d+\]\.options")
 
 
 def _aware(moment: datetime) -> datetime:
@@ -81,6 +82,15 @@ class SourceConfig(BaseModel):
         default_factory=dict,
         description="Options of the kind; docs/reference/sources.md lists them.",
     )
+
+    def opened(self) -> dict[str, Any]:
+        """Return the options with the environment's values: only who reads the source needs them.
+
+        Raises:
+            ConfigurationError: names a variable that is not set.
+        """
+        options: dict[str, Any] = _expand(self.options, f"Source {self.name}", at="options")
+        return options
 
 
 class DbtSettings(BaseModel):
@@ -241,24 +251,26 @@ def _read(file: Path) -> dict[str, Any]:
     if "config_file" in content:
         raise ConfigurationError(f"{file}: config_file is not a setting.")
     refuse_literal_secrets(content, file)
-    expanded: dict[str, Any] = _expand(content, file, at="")
+    expanded: dict[str, Any] = _expand(content, str(file), at="")
     return expanded
 
 
-def _expand(value: Any, file: Path, *, at: str) -> Any:  # noqa: ANN401  # any YAML value
-    """Replace each ${NAME} by the environment's value."""
+def _expand(value: Any, place: str, *, at: str) -> Any:  # noqa: ANN401  # any YAML value
+    """Replace each ${NAME} by the environment's value, but in the options of sources."""
+    if _OF_A_SOURCE.fullmatch(at):
+        return value
     if isinstance(value, dict):
         return {
-            key: _expand(item, file, at=f"{at}.{key}".lstrip(".")) for key, item in value.items()
+            key: _expand(item, place, at=f"{at}.{key}".lstrip(".")) for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_expand(item, file, at=f"{at}[{number}]") for number, item in enumerate(value)]
+        return [_expand(item, place, at=f"{at}[{number}]") for number, item in enumerate(value)]
     if not isinstance(value, str):
         return value
     for name in _VARIABLE.findall(value):
         if name not in os.environ:
             raise ConfigurationError(
-                f"{file}: {at} refers to the environment variable {name}, which is not set."
+                f"{place}: {at} refers to the environment variable {name}, which is not set."
             )
     return _VARIABLE.sub(lambda match: os.environ[match[1]], value)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from crmhouse.rules import RowRule
     from crmhouse.warehouse import Warehouse
+    from ingestion.runs import Again
     from ingestion.slices import Slice
     from ingestion.streams import Contract, Stream
 
@@ -229,7 +230,7 @@ def _finish(
     if staging.whole:
         note_vanished(connection, table, run.run_id, staging.vanished)
     if part.held:
-        run = part.held.settle(staging, run)
+        part.held.settle(staging, run)
     else:
         quarantine(connection, run, REJECTED)
     held = reasons(connection) if run.quarantined else ""
@@ -242,7 +243,9 @@ def _finish(
     if part.overtakes:
         forget(connection, run, part.overtakes)
     if table.columns and not part.held:
-        supersede(connection, run, table, staging.target if part.holds != "keys" else None)
+        arrived = staging.target if part.holds != "keys" else None
+        again: Again = "stream" if part.holds == "all" else "slice" if part.rereads else "record"
+        supersede(connection, run, table, arrived, again)
     run.record(connection)
     refresh_statistics(connection, table.identifier, run.changed)
     return run, held

@@ -140,15 +140,11 @@ class _StreamReplay:
     stream: str
     selection: Selection
     run_id: UUID
-    landed: SliceRun = field(init=False)
     outcome: Replayed = field(init=False)
 
     def __post_init__(self) -> None:
         self.selection = replace(self.selection, targets=(f"{self.source}.{self.stream}",))
         self.outcome = Replayed(self.source, self.stream)
-        self.landed = SliceRun(
-            self.run_id, self.source, self.stream, REPLAY, "succeeded", datetime.now(UTC)
-        )
 
     def run(self, settings: Settings, rules: Rules) -> None:
         """Replay what can be.
@@ -172,7 +168,10 @@ class _StreamReplay:
                     )
             except FAULTS as caught:
                 error = of_ours(caught, f"{self.source}.{self.stream} {REPLAY}")
-                failed = replace(self.landed, status="failed", error=str(error))
+                failed = SliceRun(
+                    self.run_id, self.source, self.stream, REPLAY, "failed", datetime.now(UTC),
+                    error=str(error),
+                )  # fmt: skip
                 record_failure(self.warehouse, failed)
                 raise error from None  # a chain would carry text that quotes rows
 
@@ -221,11 +220,10 @@ class _StreamReplay:
             selection=self.selection,
             slice=slice_name,
             batch_rows=batch_rows,
-            before=self.landed,
         )
 
     def _land(self, left: Leftovers, rules: Sequence[RowRule], contract: Contract) -> None:
-        self.landed = land_slice(
+        land_slice(
             self.warehouse,
             self.source,
             left.stream,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ingestion.raw_tables import RawTable
 
 Status = Literal["succeeded", "partial", "failed"]
+Again = Literal["stream", "slice", "record"]
+"""What was read anew as a whole: all of a stream, a slice of it, or each record alone."""
 Checkpoints: TypeAlias = dict[str, dict[str, Any]]
 """What each slice of a stream remembers, by slice."""
 
@@ -27,6 +29,7 @@ REPLAY = "replay"
 """The slice of records that come from `ops.quarantine`."""
 
 _KEY_OF_RUNS = ("run_id", "source", "stream", "slice")
+_ADDED = sql.SQL("{0} = coalesce(known.{0} + excluded.{0}, known.{0}, excluded.{0})")
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,11 @@ class SliceRun:
         """Return the rows of the raw table that this slice changed."""
         return self.inserted + self.updated + self.missing
 
-    def after(self, earlier: SliceRun) -> SliceRun:
-        """Return the run as a whole, of which `earlier` is what it did before."""
-        counts = ("extracted", "inserted", "updated", "deleted", "missing", "quarantined")
-        sums = {name: getattr(earlier, name) + getattr(self, name) for name in counts}
-        return replace(self, started_at=earlier.started_at, **sums)
-
     def record(self, connection: Connection) -> None:
-        """Write the row, inside the caller's transaction."""
+        """Write the row, inside the caller's transaction.
+
+        A slice may land in several parts, or once more when its run is tried again: these add up.
+        """
         values = {
             "run_id": self.run_id,
             "source": self.source,
@@ -97,18 +97,23 @@ class SliceRun:
             "seconds": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
             "error": self.error,
         }
-        changed = [name for name in values if name not in _KEY_OF_RUNS]
+        added = {"seconds"} | {name for name in values if name.startswith("rows_")}
+        set_ = [
+            (_ADDED if name in added else sql.SQL("{0} = excluded.{0}")).format(
+                sql.Identifier(name)
+            )
+            for name in values
+            if name not in _KEY_OF_RUNS
+        ]
         connection.execute(
             sql.SQL(
-                "insert into ops.sync_runs ({columns}) values ({values}) "
+                "insert into ops.sync_runs as known ({columns}) values ({values}) "
                 "on conflict ({key}) do update set {assignments}"
             ).format(
                 columns=names(list(values)),
                 values=sql.SQL(", ").join(map(sql.Placeholder, values)),
                 key=names(_KEY_OF_RUNS),
-                assignments=sql.SQL(", ").join(
-                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changed
-                ),
+                assignments=sql.SQL(", ").join(set_),
             ),
             values,
         )
@@ -218,11 +223,15 @@ def quarantine(connection: Connection, run: SliceRun, rejected: sql.Identifier) 
 
 
 def supersede(
-    connection: Connection, run: SliceRun, table: RawTable, arrived: sql.Identifier | None
+    connection: Connection,
+    run: SliceRun,
+    table: RawTable,
+    arrived: sql.Identifier | None,
+    again: Again,
 ) -> None:
     """Resolve what is held back and has been repaired, inside the transaction that lands the slice.
 
-    That is what an earlier reading of the slice left behind, and records of which this run has
+    That is what an earlier reading of the same left behind, and records of which this run has
     landed a good version: where the source has no versions, any that has arrived. Where nothing is
     held no row is looked at.
 
@@ -231,6 +240,7 @@ def supersede(
         run: the slice.
         table: the raw table.
         arrived: the good records of the slice; None where it has but their keys.
+        again: what was read anew.
     """
     if table.stream.version or arrived is None:
         good = sql.SQL("{} where _run_id = {}").format(table.identifier, run.run_id)
@@ -243,12 +253,13 @@ def supersede(
             where held.source = %s and held.stream = %s and held.resolved_at is null
                 and (held.run_id, held.slice) <> (%s, %s)
                 and (
-                    held.slice = %s
+                    %s = 'stream'
+                    or (%s = 'slice' and held.slice = %s)
                     or held.record_key in (
                         select {key} from {good}
                     )
                 )
             """
         ).format(key=key_text(table.stream.key), good=good),
-        [run.source, run.stream, run.run_id, run.slice, run.slice],
+        [run.source, run.stream, run.run_id, run.slice, again, again, run.slice],
     )

@@ -25,6 +25,8 @@ class Slice:
         read: reads the records, batch by batch.
         checkpoint: what to remember once the slice has landed; asked for after reading.
         reported: how many records the source said it would deliver; None when it cannot tell.
+        rereads: whether it has anew what an earlier slice of its name had, as a file has: what that
+            one has left in quarantine is then over.
         overtakes: slices that must be read again after this one, because they have the last word;
             their checkpoints are emptied in the transaction that lands this one.
         holds: `changes`: records that are new or changed. `all`: every record of the stream.
@@ -45,6 +47,7 @@ class Slice:
     read: Callable[[], Iterator[Batch]]
     checkpoint: Callable[[], Mapping[str, Any]]
     reported: int | None = None
+    rereads: bool = False
     overtakes: Collection[str] = ()
     holds: Literal["changes", "all", "keys"] = "changes"
     types: Mapping[str, ColumnType] = field(default_factory=dict)
@@ -64,5 +67,5 @@ class Held(Protocol):
     def withdraw(self, staging: Staging) -> None:
         """Take back the staged records that raw has something newer for."""
 
-    def settle(self, staging: Staging, run: SliceRun) -> SliceRun:
-        """Resolve the records, once they are merged, and return the run as it is to be recorded."""
+    def settle(self, staging: Staging, run: SliceRun) -> None:
+        """Resolve the records, once they are merged."""

@@ -12,7 +12,7 @@ import re
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import pydantic
 import uvicorn
@@ -40,9 +40,15 @@ _ID = re.compile(r"/(?=[^/]*\d)[A-Za-z0-9_=%:.-]{6,}(?=/|$)")
 
 
 class System(Protocol):
-    """A stand-in of one service."""
+    """A stand-in of one service.
+
+    Attributes:
+        shape: where its records have what the store has to know.
+        credentials: what opens it, as options of a source.
+    """
 
     shape: Shape
+    credentials: ClassVar[Mapping[str, str]]
 
     def __init__(self, store: Store, faults: Faults) -> None:
         """Serve the records of a store."""

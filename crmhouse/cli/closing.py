@@ -7,12 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from crmhouse.cli.output import Table, show
+from crmhouse.demo import BATCHES, KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from crmhouse.demo import Comparison, Recognition
+    from crmhouse.demo_truth import Comparison, Recognition
     from crmhouse.summary import Summary
 
 _FIGURES = {
@@ -47,8 +48,16 @@ def tables_of_truth(comparisons: Sequence[Comparison], found: Recognition) -> li
     return [Table("Compared with the truth", ("figure", "truth", "marts", ""), rows)]
 
 
-def where_to_look(config: Path, url: str, gate_page: Path | None) -> Table:
-    """Return where the demo's results are."""
+def where_to_look(config: Path, url: str, port: str, gate_page: Path | None) -> Table:
+    """Return where the demo's results are.
+
+    Args:
+        config: of the demo's project.
+        url: of its warehouse.
+        port: at which its configuration looks for the stand-ins.
+        gate_page: of the last run.
+    """
+    folder = config.parent
     # As it was called, where the shell would not find it by its name alone.
     program = "crmhouse" if shutil.which("crmhouse") else sys.argv[0]
     command = f"{program} --config {config}"
@@ -57,7 +66,8 @@ def where_to_look(config: Path, url: str, gate_page: Path | None) -> Table:
         ("a BI tool", f"{command} warehouse start, then {url}"),
         ("the gates", str(gate_page) if gate_page else "-"),
         ("how all stands", f"{command} status"),
-        ("run it again", f"{command} run"),
+        ("the four systems", f"{program} simulate {folder} --port {port} --as-of {BATCHES[-1]} &"),
+        ("run it again", f". {folder / KEYS}; {command} run"),
         ("what each mart means", "docs/reference/marts.md"),
     ]
     return Table("Where to look next", ("what", "where"), rows)
@@ -68,14 +78,17 @@ def _streams(summary: Summary) -> Table:
         "stream", "records", "inserted", "updated", "unchanged", "deleted", "quarantined",
         "rows now",
     )  # fmt: skip
+    shown = [s for s in summary.streams if s.extracted or s.rows or s.failed]
     rows = [
         (
             f"{s.source}.{s.stream}{' FAILED' if s.failed else ''}", s.extracted, s.inserted,
             s.updated, s.unchanged, s.deleted, s.quarantined, s.rows,
         )
-        for s in summary.streams
+        for s in shown
     ]  # fmt: skip
-    return Table("Rows per stream", columns, rows)
+    empty = len(summary.streams) - len(shown)
+    title = f"Rows per stream ({empty} others are empty)" if empty else "Rows per stream"
+    return Table(title, columns, rows)
 
 
 def _headline(summary: Summary) -> Table:

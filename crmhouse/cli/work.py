@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crmhouse.cli.progress import Progress
-    from crmhouse.demo import Comparison, Recognition
+    from crmhouse.demo_truth import Comparison, Recognition
     from crmhouse.settings import Settings
     from crmhouse.summary import Summary
     from crmhouse.warehouse import Warehouse
@@ -266,15 +266,16 @@ def run(ctx: click.Context, force: bool, accept: tuple[str, ...], form: str) -> 
 @format_option
 @click.pass_context
 def demo(ctx: click.Context, folder: Path, persons: int, seed: int, form: str) -> None:
-    """Show everything at work, on invented data of four systems, compared with the truth.
+    """Show everything at work, on an invented company's four systems, compared with the truth.
 
-    Writes the data, runs the first delivery, then the second as an incremental sync. The folder
-    can be used like any project afterwards.
+    Writes the data, serves it by stand-ins of the four APIs, runs the first delivery, then the
+    second as an incremental sync. The folder can be used like any project afterwards.
     """
     from crmhouse import demo as show
     from crmhouse.cli.closing import tables_of_truth, where_to_look
     from crmhouse.warehouse import warehouse_of
     from simulators.demo_data import generate
+    from simulators.systems import SYSTEMS
 
     if WAREHOUSE_VARIABLE in os.environ:
         raise ConfigurationError(
@@ -284,19 +285,26 @@ def demo(ctx: click.Context, folder: Path, persons: int, seed: int, form: str) -
     config = show.prepare_folder(folder)
     data = generate(folder, persons=persons, seed=seed)
     _say(f"Invented {persons:,} persons in four systems: {folder}")
-    for batch in show.BATCHES:
-        expected: Any = data.expected[batch]
-        show.write_configuration(config, batch, expected["as_of"])
-        settings, summary, result, comparisons, found = _run_batch(config, folder, batch)
-        wrong = [c.figure for c in comparisons if not c.is_equal]
-        if wrong:
-            break
+    credentials = {name: system.credentials for name, system in SYSTEMS.items()}
+    with show.stand_ins(folder) as url:
+        _say(f"Salesforce, HubSpot, Stripe and Shopify stand in at {url}")
+        for batch in show.BATCHES:
+            if batch != show.BATCHES[0]:
+                show.advance(url)
+            expected: Any = data.expected[batch]
+            show.write_configuration(config, expected["as_of"], url, credentials)
+            settings, summary, result, comparisons, found = _run_batch(config, folder, batch)
+            wrong = [c.figure for c in comparisons if not c.is_equal]
+            if wrong:
+                break
     if form == "json":
         emit_json({"summary": summary, "truth": comparisons, "recognition": found})
     else:
         truth = tables_of_truth(comparisons, found)
-        url = warehouse_of(settings).url()
-        _close(summary, result, *truth, where_to_look(config, url, result.gate_page))
+        warehouse = warehouse_of(settings).url()
+        port = url.rpartition(":")[2]
+        look = where_to_look(config, warehouse, port, result.gate_page)
+        _close(summary, result, *truth, look)
     ctx.exit(FAILED if wrong else _EXIT_CODES.get(summary.status, FAILED))
 
 
@@ -304,7 +312,7 @@ def _run_batch(
     config: Path, folder: Path, batch: str
 ) -> tuple[Settings, Summary, RefreshResult, list[Comparison], Recognition]:
     """Run the demo's project as it is configured now, and compare the marts with the truth."""
-    from crmhouse import demo as show
+    from crmhouse.demo_truth import compare, recognition
     from crmhouse.summary import read_summary
     from crmhouse.warehouse import open_warehouse
 
@@ -312,8 +320,8 @@ def _run_batch(
     with open_warehouse(settings) as warehouse:
         result = _refresh(settings)
         summary = read_summary(warehouse, result.run_id)
-        comparisons = show.compare(warehouse, folder / "truth", batch)
-        found = show.recognition(warehouse, folder / "truth")
+        comparisons = compare(warehouse, folder / "truth", batch)
+        found = recognition(warehouse, folder / "truth")
     equal = sum(comparison.is_equal for comparison in comparisons)
     rows = sum(stream.extracted for stream in summary.streams)
     _say(

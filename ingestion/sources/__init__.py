@@ -120,7 +120,8 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
     """Return the connector of a configured source, restricted to its configured streams.
 
     Raises:
-        ConfigurationError: the kind, an option or a stream is not known; says which and what is.
+        ConfigurationError: the kind, an option or a stream is not known, or a variable that an
+            option refers to is not set; says which and what is.
     """
     kind = kind_of(source)
     given = Given(
@@ -130,7 +131,7 @@ def connector(settings: Settings, source: SourceConfig) -> Connector:
         warehouse=partial(open_warehouse, settings),
     )
     try:
-        built = kind.build(source.options, given)
+        built = kind.build(source.opened(), given)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'options'}: "

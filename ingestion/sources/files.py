@@ -205,7 +205,7 @@ class FilesConnector(ByOneProcess):
 
         is_plain = Endings.of(name)[1:] == (".parquet", "") and entry.form in {"", ".parquet"}
         reported = rows_of_parquet(content()) if is_plain and self.place.is_here else None
-        return Slice(name, read, checkpoint, reported, overtakes)
+        return Slice(name, read, checkpoint, reported, rereads=True, overtakes=overtakes)
 
     def _is_unchanged(self, file: File, content: Content, landed: Mapping[str, Any]) -> bool:
         """Compare what is known of a file, and its content only where that says too little."""

@@ -1,5 +1,7 @@
 """A stand-in of HubSpot: its CRM API v3, associations v4 and OAuth, over the records of a folder.
 
+The versions by date (2026-03, 2026-09) answer the same below their own paths.
+
 A folder has `batch_<n>/hubspot/<object>.jsonl`, an object per line as the API shows it: `id`,
 `properties`, `createdAt`, `updatedAt`, `archived`, and `archivedAt` where it is known. Besides the
 objects of HubSpot there may be
@@ -17,7 +19,7 @@ Records are gone for good, without a trace, when their line says `"purged": true
 
 Faults beyond the general ones: `token_expired`, `late_rows` (what a later batch has brought is in
 the list, but every second record not yet in the search), `duplicate_page` and `short_page` (of
-lists and searches), `quota_daily`.
+lists and searches), `dropped_row` (a search tells of one more than it shows), `quota_daily`.
 """
 
 from simulators.hubspot.access import (

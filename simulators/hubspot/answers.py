@@ -132,6 +132,7 @@ def error_item(message: str, sub_category: str | None, **context: list[str]) -> 
     """Return an error within the answer of a batch."""
     found = {
         "status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": context,
+        "links": {}, "errors": [],
     }  # fmt: skip
     return found | ({"subCategory": sub_category} if sub_category else {})
 

@@ -82,6 +82,8 @@ class Search:
         is_last = after >= total
         if not is_last and self.faults.take(SYSTEM, request.url.path, "duplicate_page"):
             after = offset
+        if self.faults.take(SYSTEM, request.url.path, "dropped_row"):
+            results = results[:-1]
         return JSONResponse(
             {"total": total, "results": results, **({} if is_last else following(after, request))}
         )

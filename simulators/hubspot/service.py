@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from simulators.hubspot.access import Access
+from simulators.hubspot.access import TOKEN, Access
 from simulators.hubspot.answers import RefusedError, following, is_true, number_of
 from simulators.hubspot.associations import Associations
 from simulators.hubspot.catalogue import SYSTEM, Catalogue
@@ -20,7 +21,7 @@ from simulators.hubspot.search import Search
 from simulators.store import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     Handler = Callable[[Request], Response | Awaitable[Response]]
 
 _OWNERS_MOST, _OWNERS_USUAL = 500, 100
+_DATED = ("2026-03", "2026-09")
 
 
 class HubSpot:
@@ -45,6 +47,7 @@ class HubSpot:
     """
 
     shape = Shape("id", "createdAt", "updatedAt", "archived")
+    credentials: ClassVar[Mapping[str, str]] = MappingProxyType({"token": TOKEN})
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.store = store
@@ -57,24 +60,40 @@ class HubSpot:
 
     def routes(self) -> list[BaseRoute]:
         """Return what it answers to."""
+        grants = [
+            Route(f"/oauth/{version}/token", self._open(self.access.grant), methods=["POST"])
+            for version in ("v1", *_DATED)
+        ]
+        dated = [route for date in _DATED for route in self._crm(f"/crm/{{}}/{date}", date)]
+        return [*grants, *self._crm("/crm/v3/{}", "v3", "/crm/v4/{}"), *dated]
+
+    def _crm(self, place: str, version: str, newer: str | None = None) -> list[BaseRoute]:
+        """Return the routes of a version of the CRM API.
+
+        Args:
+            place: path of a part of it.
+            version: its name.
+            newer: path of the parts that have a version of their own.
+        """
         objects, associations = self.objects, self.associations
-        one = "/crm/v3/objects/{type}"
-        pair = "/crm/v4/associations/{type}/{to}"
+        one, owners = f"{place.format('objects')}/{{type}}", place.format("owners")
+        pair = f"{(newer or place).format('associations')}/{{type}}/{{to}}"
+        of_one = f"{(newer or place).format('objects')}/{{type}}/{{id}}/associations/{{to}}"
+        schemas = [f"/crm-object-schemas/{version}/schemas"]
+        schemas += ["/crm/v3/schemas"] if newer else []
         return [
-            Route("/oauth/v1/token", self._open(self.access.grant), methods=["POST"]),
-            Route("/oauth/2026-09/token", self._open(self.access.grant), methods=["POST"]),
             self._of_type(f"{one}/search", self.search.answer, "POST", is_search=True),
             self._of_type(f"{one}/batch/read", objects.batch_read, "POST"),
             self._of_type(one, objects.page),
             self._of_type(f"{one}/{{id}}", objects.one),
             self._of_type(f"{pair}/batch/read", associations.many, "POST"),
             self._of_type(f"{pair}/labels", associations.labels),
-            self._of_type("/crm/v4/objects/{type}/{id}/associations/{to}", associations.single),
-            self._of_type("/crm/v3/properties/{type}", self._properties),
-            self._of_type("/crm/v3/pipelines/{type}", self._pipelines),
-            self._route("/crm/v3/schemas", self._schemas, "crm.schemas.custom.read"),
-            self._route("/crm/v3/owners", self._owners, "crm.objects.owners.read"),
-            self._route("/crm/v3/owners/", self._owners, "crm.objects.owners.read"),
+            self._of_type(of_one, associations.single),
+            self._of_type(f"{place.format('properties')}/{{type}}", self._properties),
+            self._of_type(f"{place.format('pipelines')}/{{type}}", self._pipelines),
+            *(self._route(path, self._schemas, "crm.schemas.custom.read") for path in schemas),
+            self._route(owners, self._owners, "crm.objects.owners.read"),
+            self._route(f"{owners}/", self._owners, "crm.objects.owners.read"),
         ]
 
     def error(self, fault: Fault) -> Response:
@@ -145,9 +164,18 @@ class HubSpot:
 
     def _schemas(self, request: Request) -> Response:  # noqa: ARG002  # the signature of a route
         found = self.store.select(SYSTEM, "schemas", "not deleted")
-        return JSONResponse(
-            {"results": [{"objectTypeId": record.id, **record.body} for record in found]}
-        )
+        return JSONResponse({"results": [self._schema(record) for record in found]})
+
+    def _schema(self, record: Stored) -> dict[str, Any]:
+        name = str(record.body["name"])
+        return {
+            "objectTypeId": record.id,
+            "labels": {"singular": name, "plural": name},
+            "properties": self.catalogue.described(name),
+            "requiredProperties": [],
+            "associations": [],
+            **record.body,
+        }
 
     def _owners(self, request: Request) -> Response:
         query = request.query_params
@@ -159,7 +187,8 @@ class HubSpot:
             order="cast(id as integer)", limit=limit + 1,
         )  # fmt: skip
         more = following(found[limit - 1].id, request) if len(found) > limit else {}
-        return JSONResponse({"results": [record.body for record in found[:limit]], **more})
+        results = [{"type": "PERSON", **record.body} for record in found[:limit]]
+        return JSONResponse({"results": results, **more})
 
 
 async def _called(handler: Handler, request: Request) -> Response:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +22,7 @@ from simulators.salesforce.tokens import Tokens
 from simulators.store import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -45,6 +46,9 @@ class Salesforce:
     """
 
     shape = Shape("Id", "CreatedDate", "SystemModstamp", "IsDeleted")
+    credentials: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"client_id": Tokens.client_id, "client_secret": Tokens.client_secret}
+    )
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.faults = faults

@@ -13,7 +13,19 @@ from datetime import UTC, datetime
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, parse, validate
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    ValidationRule,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+    parse,
+    specified_rules,
+    validate,
+)
 
 from simulators.shopify.paging import cursor_of, page, size_of
 
@@ -21,11 +33,40 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from graphql import ValidationContext
+
     from simulators.faults import Fault, Faults
     from simulators.shopify.root import Asking
     from simulators.store import Body
 
 _OPEN = frozenset({"CREATED", "RUNNING", "CANCELING"})
+
+
+class ConnectionInList(ValidationRule):
+    """Refuses a connection within a list, which has no place in the file."""
+
+    _PLAIN = frozenset({"edges", "nodes"})
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self._lists: list[FieldNode] = []
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:  # noqa: ANN401
+        """Look at a field, and go into it."""
+        kind = self.context.get_type()
+        if kind is None:
+            return
+        if self._lists and get_named_type(kind).name.endswith("Connection"):
+            self.report_error(
+                GraphQLError(f"Connection '{node.name.value}' is within a list field.", node)
+            )
+        if is_list_type(get_nullable_type(kind)) and node.name.value not in self._PLAIN:
+            self._lists.append(node)
+
+    def leave_field(self, node: FieldNode, *_: Any) -> None:  # noqa: ANN401
+        """Come out of a field."""
+        if self._lists and self._lists[-1] is node:
+            self._lists.pop()
 
 
 @dataclass
@@ -91,7 +132,7 @@ class Operations:
     def run(self, query: str, asking: Asking, path: str) -> tuple[Operation | None, str | None]:
         """Begin an operation; return it, or say why there is none."""
         try:
-            problems = validate(self.schema, parse(query))
+            problems = validate(self.schema, parse(query), [*specified_rules, ConnectionInList])
         except GraphQLError as error:
             problems = [error]
         if problems:

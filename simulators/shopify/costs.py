@@ -72,20 +72,13 @@ class _Counter:
         if not is_composite_type(type_):
             return 0
         inner = self.of(node.selection_set, type_.name)
-        if kind == "QueryRoot" and node.name.value == "nodes":
-            return self._ids(node) * (1 + inner)
+        if node.name.value == "nodes" and node.arguments:
+            return (1 + inner) * len(self.variables.get("ids") or ())
         if node.name.value in _PLAIN:
             return inner + (node.name.value in {"node", "nodes"})
         if type_.name.endswith("Connection"):
             return _CONNECTION + self._first(node) * inner
         return 1 + inner
-
-    def _ids(self, node: FieldNode) -> int:
-        """Return how many records are asked for by their ids."""
-        value = next(one.value for one in node.arguments or () if one.name.value == "ids")
-        if isinstance(value, VariableNode):
-            return len(self.variables.get(value.name.value) or ())
-        return len(getattr(value, "values", ()))
 
     def _first(self, node: FieldNode) -> int:
         for argument in node.arguments or ():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simulators.shopify.paging import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from simulators.store import Body
 
@@ -48,7 +48,7 @@ def order(body: Body) -> Body:
         "tags": _tags(body),
         "test": bool(body.get("test")),
         "lineItems": listed(lines),
-        "refunds": _some(refunds_of(body)),
+        "refunds": _some(refunds(body)),
         "transactions": _some([_transaction(t, money) for t in body.get("transactions") or ()]),
         "fulfillments": _some([_fulfillment(one) for one in fulfillments]),
         "subtotalPriceSet": money(body.get("subtotal_price")),
@@ -168,28 +168,29 @@ def _line(line: Body, money: Callable[..., Body | None]) -> Body:
     }
 
 
-def refunds_of(order_: Body) -> list[Body]:
+def refunds(order_: Body) -> list[Body]:
     """Return the refunds of an order."""
     money = _money(order_)
-    return [_refund(refund, money) for refund in order_.get("refunds") or ()]
+    lines = {str(line["id"]): _line(line, money) for line in order_.get("line_items") or ()}
+    return [_refund(refund, money, lines) for refund in order_.get("refunds") or ()]
 
 
-def _refund(refund: Body, money: Callable[..., Body | None]) -> Body:
-    lines = [
+def _refund(refund: Body, money: Callable[..., Body | None], lines: Mapping[str, Body]) -> Body:
+    given_back = [
         {
+            "__typename": "RefundLineItem",
             "id": gid("RefundLineItem", line["id"]),
-            "lineItem": {"__typename": "LineItem", "id": gid("LineItem", line["line_item_id"])},
+            "lineItem": lines[str(line["line_item_id"])],
             "quantity": line["quantity"],
-            "restockType": _upper(line["restock_type"]),
-            "restocked": line["restock_type"] != "no_restock",
-            "subtotalSet": money(line["subtotal"]),
+            "restockType": _upper(line.get("restock_type")) or "NO_RESTOCK",
+            "subtotalSet": money(line.get("subtotal") or _NO_PRICE),
             "totalTaxSet": money(line.get("total_tax") or _NO_PRICE),
         }
         for line in refund.get("refund_line_items") or ()
     ]
     return {
-        "refundLineItems": listed(lines),
         **_ids("Refund", refund["id"]),
+        "refundLineItems": listed(given_back),
         "createdAt": utc(refund.get("created_at")),
         "note": refund.get("note"),
         "totalRefundedSet": money(refund.get("amount") or _NO_PRICE),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLError
 
 from simulators.shopify.paging import cursor_of, page, place_of, size_of
-from simulators.shopify.records import customer, event, order, product, refunds_of, utc, variant
+from simulators.shopify.records import customer, event, order, product, refunds, utc, variant
 from simulators.shopify.search import sql_of
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Root:
         found: dict[str, Any] = {
             "shop": lambda info: self.shop,  # noqa: ARG005
             "node": self._node,
+            "nodes": lambda info, ids: [self._node(info, id_) for id_ in ids],
             "currentAppInstallation": _installation,
         }
         for name, kind in _ENTRIES.items():
@@ -119,7 +120,6 @@ class Root:
             found[f"{name}Count"] = self._count(name, KINDS[kind])
         for name in ("Order", "Customer", "Product"):
             found[name.lower()] = self._node
-        found["nodes"] = lambda info, ids: [self._node(info, id_) for id_ in ids]
         return found
 
     def _node(self, info: Any, id: str) -> Body | None:  # noqa: A002, ANN401  # GraphQL's name
@@ -134,15 +134,11 @@ class Root:
         return None if record is None or record.deleted else self._shown(KINDS[kind], record)
 
     def _refund(self, info: Any, number: str) -> Body | None:  # noqa: ANN401
-        """Find a refund within its order: it is no record of its own."""
         info.context.require(info.field_name, KINDS["Order"].scope)
-        has_it = (
-            "not deleted and exists (select 1 from json_each(body, '$.refunds') as refund "
-            "where refund.value ->> '$.id' = ?)"
-        )
-        for record in self.store.select(SYSTEM, "orders", has_it, [int(number)]):
-            return next(one for one in refunds_of(record.body) if one["legacyResourceId"] == number)
-        return None
+        has_it = "exists (select 1 from json_each(body, '$.refunds') where value ->> '$.id' = ?)"
+        found = self.store.select(SYSTEM, "orders", f"not deleted and {has_it}", [int(number)])
+        made = [refund for one in found for refund in refunds(one.body)]
+        return next((one for one in made if one["legacyResourceId"] == number), None)
 
     def _shown(self, kind: Kind, record: Stored) -> Body:
         shown = kind.shown(record.body)

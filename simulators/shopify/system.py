@@ -10,7 +10,8 @@ import json
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphql import (
     DocumentNode,
@@ -32,6 +33,8 @@ from simulators.shopify.root import SYSTEM, Asking, Root, destroyed
 from simulators.store import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
@@ -48,6 +51,7 @@ class Shopify:
     """One shop, and the app that reads it."""
 
     shape = Shape("id", "created_at", "updated_at")
+    credentials: ClassVar[Mapping[str, str]] = MappingProxyType({"access_token": TOKEN})
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.store, self.faults = store, faults

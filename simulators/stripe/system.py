@@ -12,13 +12,14 @@ import re
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from simulators.store import Shape
-from simulators.stripe.access import Access
+from simulators.stripe.access import SECRET_KEY, Access
 from simulators.stripe.errors import StripeError, failing, invalid, missing, unknown_url
 from simulators.stripe.events import Events
 from simulators.stripe.lists import SYSTEM, Lists
@@ -26,7 +27,7 @@ from simulators.stripe.queries import expansions, query_of
 from simulators.stripe.resources import RESOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -55,6 +56,7 @@ class Stripe:
     faults: Faults
     access: Access = field(default_factory=Access)
     shape = Shape()
+    credentials: ClassVar[Mapping[str, str]] = MappingProxyType({"api_key": SECRET_KEY})
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:

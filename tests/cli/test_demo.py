@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crmhouse import demo
+from crmhouse import demo, demo_truth
 from crmhouse.embedded import EmbeddedServer
 from crmhouse.errors import AlreadyRunningError, ConfigurationError
 
@@ -42,22 +47,49 @@ def test_the_demo_equals_the_truth_and_its_folder_is_a_project_afterwards(demo_c
     assert summary["figures"]["reconciliation_difference_amount"] == "0.00"
     assert summary["figures"]["customers"] > 0
     assert {gate["boundary"]: gate["failed"] for gate in summary["gates"]} == {"raw": 0, "marts": 0}
-    assert all(stream["rows"] > 0 for stream in summary["streams"])
+    filled = {stream["source"] for stream in summary["streams"] if stream["rows"]}
+    assert filled == {"salesforce", "hubspot", "stripe", "shopify", "reference"}
     assert any(stream["updated"] > 0 for stream in summary["streams"])  # the second delivery
 
     project = ("--config", "demo/crmhouse.yaml")
-    assert "Nothing new" not in demo_cli(*project, "check")
-    text = demo_cli(*project, "run")
+    keys = {
+        name: value
+        for line in (demo_cli.folder / "demo" / demo.KEYS).read_text().splitlines()
+        if (found := re.fullmatch(r"export (DEMO_\w+)=(.*)", line))
+        for name, value in [(found[1], "".join(shlex.split(found[2])))]
+    }
+    assert "nothing listens there" in demo_cli(*project, "check", expect=2, **keys)
+    with serving(demo_cli):
+        demo_cli(*project, "check", **keys)
+        text = demo_cli(*project, "run", **keys)
     assert "nothing new: no row of raw or marts changed" in text
     assert "Quality gates" not in text  # it had nothing to check
     revenue = f"{float(summary['figures']['revenue_usd']):,.2f}"
     assert revenue in text
+    # What only looks needs no keys.
     question = "select round(sum(total_usd), 2) from marts.revenue_monthly"
     found = demo_cli(*project, "warehouse", "psql", "-Atc", question)
     assert found.strip() == summary["figures"]["revenue_usd"]
     status = demo_cli.json(*project, "status")
     assert [run["outcome"] for run in status["runs"]] == ["nothing new", "published", "published"]
     assert len(status["marts"]) == len(summary["marts"]) == 20
+
+
+@contextmanager
+def serving(demo_cli: Cli) -> Iterator[None]:
+    """Start the stand-ins as the demo's configuration says."""
+    config = (demo_cli.folder / "demo" / "crmhouse.yaml").read_text()
+    (command,) = re.findall(r"^#   crmhouse (simulate .*)$", config, re.MULTILINE)
+    with subprocess.Popen(
+        [sys.executable, "-m", "crmhouse.cli", *shlex.split(command)],
+        cwd=demo_cli.folder, env=demo_cli.environment, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout
+            assert process.stdout.readline().startswith("http://127.0.0.1")
+            yield
+        finally:
+            process.terminate()
 
 
 def test_the_demo_does_not_write_into_a_warehouse_that_is_not_its_own(cli: Cli) -> None:
@@ -124,7 +156,7 @@ def books(warehouse: Warehouse, tmp_path: Path) -> Path:
 
 
 def test_figures_that_agree_to_the_cent_are_equal(warehouse: Warehouse, books: Path) -> None:
-    comparisons = demo.compare(warehouse, books, "b")
+    comparisons = demo_truth.compare(warehouse, books, "b")
     assert len(comparisons) == 9
     assert [c for c in comparisons if not c.is_equal] == []
 
@@ -134,7 +166,7 @@ def test_one_cent_in_one_month_is_a_difference_that_is_named(
 ) -> None:
     with warehouse.connect() as connection:
         connection.execute("update marts.revenue_monthly set shop_net_usd = 10.01")
-    wrong = {c.figure: c.found for c in demo.compare(warehouse, books, "b") if not c.is_equal}
+    wrong = {c.figure: c.found for c in demo_truth.compare(warehouse, books, "b") if not c.is_equal}
     assert wrong == {
         "shop_net_usd": "10.01",
         "monthly_shop_net_usd, 2 points": "1 equal (differs at 2025-01)",
@@ -143,7 +175,7 @@ def test_one_cent_in_one_month_is_a_difference_that_is_named(
 
 def test_recognition_counts_pairs(warehouse: Warehouse, books: Path) -> None:
     # Joined: 1-2, 1-3, 2-3, of which 1-2 is right. Belonging together: 1-2, 1-4, 2-4.
-    assert demo.recognition(warehouse, books) == demo.Recognition(1 / 3, 1 / 3)
+    assert demo_truth.recognition(warehouse, books) == demo_truth.Recognition(1 / 3, 1 / 3)
     with warehouse.connect() as connection:
         connection.execute("delete from marts.customer_identities")
-    assert demo.recognition(warehouse, books) == demo.Recognition(None, None)
+    assert demo_truth.recognition(warehouse, books) == demo_truth.Recognition(None, None)

@@ -104,11 +104,25 @@ def test_a_nested_setting_has_a_variable_too(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_variable_is_put_in_where_the_file_names_it(
     write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write("sources: [{name: s, kind: k, options: {api_token: '${TOKEN}', url: 'x/${TOKEN}/y'}}]")
-    with pytest.raises(ConfigurationError, match=r"variable TOKEN, which is not set"):
+    write("warehouse_url: 'postgresql://me:${TOKEN}@host/db'")
+    with pytest.raises(ConfigurationError, match=r"warehouse_url .*variable TOKEN, .*not set"):
         load_settings()
     monkeypatch.setenv("TOKEN", SECRET)
-    assert load_settings().source("s").options == {"api_token": SECRET, "url": f"x/{SECRET}/y"}
+    url = load_settings().warehouse_url
+    assert url
+    assert url.get_secret_value() == f"postgresql://me:{SECRET}@host/db"
+
+
+def test_what_opens_a_source_is_asked_for_when_it_is_read_and_not_before(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(options("api_token: '${TOKEN}', url: ['x/${TOKEN}/y']"))
+    source = load_settings().source("s")
+    assert SECRET not in repr(source)
+    with pytest.raises(ConfigurationError, match=r"s: options.api_token .*variable TOKEN, .*not"):
+        source.opened()
+    monkeypatch.setenv("TOKEN", SECRET)
+    assert source.opened() == {"api_token": SECRET, "url": [f"x/{SECRET}/y"]}
 
 
 def options(text: str) -> str:

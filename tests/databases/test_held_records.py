@@ -68,3 +68,26 @@ def test_a_row_of_another_database_stays_too(
     with source.warehouse.connect() as connection_:
         found = connection_.execute("select resolution from ops.quarantine").fetchall()
     assert found == [("superseded",)]
+
+
+def test_a_record_that_was_held_back_stays_held_while_others_change(postgres: Source) -> None:
+    postgres.execute(
+        "create table things (id integer primary key, amount numeric, updated_at timestamptz)",
+        "insert into things values (1, 'NaN', '2026-01-01'), (2, 2, '2026-01-01')",
+    )
+    things = {"things": {"cursor": "updated_at", "sweep_every_hours": None}}
+
+    def held() -> list[tuple[object, ...]]:
+        with postgres.warehouse.connect() as connection:
+            question = "select record_key, resolution from ops.quarantine"
+            return connection.execute(question).fetchall()
+
+    postgres.sync(things)
+    assert held() == [("1", None)]
+    for day in ("2026-02-01", "2026-03-01"):
+        postgres.execute(f"update things set amount = 3, updated_at = '{day}' where id = 2")
+        postgres.sync(things)
+        assert held() == [("1", None)]
+    postgres.execute("update things set amount = 1, updated_at = '2026-04-01' where id = 1")
+    postgres.sync(things)
+    assert held() == [("1", "superseded")]

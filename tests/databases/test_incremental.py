@@ -56,7 +56,7 @@ def test_what_was_changed_or_added_comes_with_the_next_sync_and_nothing_else(
     assert things.raw("amount", where="id in (3, 101)") == [(7.5,), (101.25,)]
 
 
-def test_a_row_that_is_committed_late_is_found_within_the_lookback(things: Source) -> None:
+def test_a_row_that_becomes_visible_after_the_cursor_passed_it_is_not_lost(things: Source) -> None:
     things.fill(INSERT, [row(200, at="2026-03-01 12:00:00")])
     things.sync(THINGS)
     things.fill(INSERT, [row(201, at="2026-03-01 11:59:01"), row(202, at="2026-03-01 11:58:59")])

@@ -66,6 +66,24 @@ def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_every_complaint_about_other_connectors_has_tests_that_exist() -> None:
+    page = (ROOT / "docs/sources/README.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ")][2:]
+    assert len(lines) == 17
+    named: set[str] = set()
+    for line in lines:
+        *_, tests, _ = line.split(" |")
+        found = re.findall(r"`(tests/\w+/\w+\.py::test_\w+)`", tests)
+        assert found, line
+        named |= {*found}
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *named],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert collected.returncode == 0, collected.stdout + collected.stderr
+    assert {line.partition("[")[0] for line in collected.stdout.split("\n")} >= named
+
+
 def test_every_command_in_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = set(

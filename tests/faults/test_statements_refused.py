@@ -70,7 +70,7 @@ def test_a_statement_that_is_refused_in_the_middle_of_a_slice_undoes_all_of_it(
     converge(load, warehouse, "refused", after, faults)
 
 
-def test_a_role_that_may_not_write_the_checkpoint_lands_nothing(
+def test_where_the_state_cannot_be_written_no_row_lands_so_none_comes_twice(
     warehouse: Warehouse, tmp_path: Path, faults: Faults
 ) -> None:
     load = WAYS["by merge"](tmp_path)

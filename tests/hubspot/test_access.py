@@ -69,7 +69,7 @@ def test_a_token_that_expires_is_fetched_anew_in_the_middle(of: Of) -> None:
     assert made.running.requests()["POST /hubspot/oauth/v1/token"] == 2
 
 
-def test_a_used_up_day_ends_the_sync_visibly_and_the_next_one_goes_on(of: Of) -> None:
+def test_a_quota_that_is_hit_is_not_reported_as_success(of: Of) -> None:
     # https://github.com/airbytehq/airbyte/issues/8690
     made = of({"contacts": MANY})
     made.service.access.limits = Limits(1_000_000, 1_000_000, daily=6)
@@ -102,7 +102,7 @@ def test_who_asks_too_fast_waits_as_long_as_it_is_told(of: Of) -> None:
     assert len(made.alive()) == 1000
 
 
-def test_a_request_with_too_many_properties_for_a_url_is_read_in_batches(of: Of) -> None:
+def test_many_custom_properties_make_no_url_too_long(of: Of) -> None:
     # https://github.com/airbytehq/airbyte/issues/14024
     wide = {f"a_property_with_quite_a_long_name_{n:04d}": str(n) for n in range(500)}
     made = of({"contacts": [record(n, **wide) for n in range(1, 251)]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import hubspot
 import pytest
 from hubspot.crm.associations.v4 import BatchInputPublicFetchAssociationsBatchRequest
@@ -36,6 +37,7 @@ def made(tmp_path: Path, warehouse: Warehouse) -> Iterator[Account]:
         ],
         companies=[record(n) for n in range(1, 6)],
         associations=[pair(1, 2, "Boss"), pair(1, 3), pair(2, 3)],
+        schemas=[{"id": "2-55", "name": "cars", "fullyQualifiedName": "p1_cars"}],
         owners=[{"id": "7", "email": "o@acme.example", "firstName": "O", "lastName": "P",
                  "userId": 7, "createdAt": at(1), "updatedAt": at(1), "archived": False,
                  "type": "PERSON"}],
@@ -153,3 +155,42 @@ def test_the_client_is_refused_what_it_has_no_scope_for(made: Account) -> None:
         client(made, CONTACTS_ONLY_TOKEN).crm.companies.basic_api.get_page()
     assert refused.value.status == 403
     assert "crm.objects.companies.read" in refused.value.body
+
+
+@pytest.mark.parametrize("date", ["2026-03", "2026-09"])
+def test_versions_by_date_answer_below_their_own_paths_as_those_by_number(
+    made: Account, date: str
+) -> None:
+    search = {"limit": 2, "after": "0", "sorts": ["hs_object_id"], "properties": ["firstname"],
+              "filterGroups": []}  # fmt: skip
+    read = {"inputs": [{"id": "5"}], "properties": ["firstname"], "propertiesWithHistory": []}
+    asked: list[tuple[str, str, Any]] = [
+        ("/crm/v3/objects/contacts?limit=2", "/crm/objects/{}/contacts?limit=2", None),
+        ("/crm/v3/objects/contacts/7", "/crm/objects/{}/contacts/7", None),
+        ("/crm/v3/objects/contacts/search", "/crm/objects/{}/contacts/search", search),
+        ("/crm/v3/objects/contacts/batch/read", "/crm/objects/{}/contacts/batch/read", read),
+        ("/crm/v4/associations/contacts/companies/batch/read",
+         "/crm/associations/{}/contacts/companies/batch/read", {"inputs": [{"id": "1"}]}),
+        ("/crm/v4/associations/contacts/companies/labels",
+         "/crm/associations/{}/contacts/companies/labels", None),
+        ("/crm/v4/objects/contacts/1/associations/companies",
+         "/crm/objects/{}/contacts/1/associations/companies", None),
+        ("/crm/v3/properties/contacts", "/crm/properties/{}/contacts", None),
+        ("/crm/v3/pipelines/deals", "/crm/pipelines/{}/deals", None),
+        ("/crm/v3/owners", "/crm/owners/{}", None),
+        ("/crm/v3/schemas", "/crm-object-schemas/{}/schemas", None),
+    ]  # fmt: skip
+    with httpx.Client(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        for by_number, by_date, body in asked:
+            method = "POST" if body else "GET"
+            first, second = (
+                client.request(method, f"{made.url}{path}", json=body)
+                for path in (by_number, by_date.format(date))
+            )
+            assert (first.status_code, second.status_code) == (200, 200), by_date
+            found, expected = second.json(), first.json()
+            assert found["results" if "results" in found else "id"]
+            for answer in (found, expected):
+                for changing in ("startedAt", "completedAt", "paging"):
+                    answer.pop(changing, None)
+            assert found == expected

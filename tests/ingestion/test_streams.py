@@ -22,7 +22,9 @@ ID = Column("id", ColumnType.TEXT)
         ({"key": ("id",), "columns": (ID, ID)}, "two columns have one name"),
     ],
 )
-def test_a_stream_that_could_lose_rows_cannot_be_declared(wrong: dict[str, Any], says: str) -> None:
+def test_a_stream_without_a_key_or_one_that_could_lose_rows_cannot_be_declared(
+    wrong: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ValueError, match=says):
         Stream(**{"name": "s", "object": "S", "columns": (ID,), **wrong})
 

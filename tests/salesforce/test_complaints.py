@@ -9,9 +9,11 @@ import pytest
 from salesforce_org import ACCOUNTS
 
 from crmhouse.errors import QuotaExhaustedError, SyncFailedError
+from ingestion.http import Patience
 from ingestion.sources import connector
+from ingestion.sources.salesforce import connector as connector_module
 from ingestion.sources.salesforce.streams import DECLARED
-from ingestion.stream_sync import Asked
+from ingestion.stream_sync import Asked, Silent
 from ingestion.sync import sync_source
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def test_a_page_with_fewer_rows_than_its_header_says_is_not_landed(org: Org) -> 
     assert ids(org) == ALL
 
 
-def test_a_full_refresh_that_is_not_whole_changes_nothing(org: Org) -> None:
+def test_a_failed_full_refresh_does_not_empty_the_table(org: Org) -> None:
     """Airbyte 13312."""
     org.sync()
     honest = org.system.bulk.results
@@ -75,7 +77,7 @@ def test_a_full_refresh_that_is_not_whole_changes_nothing(org: Org) -> None:
     assert len(org.raw("id", where="_deleted_at is null")) == 25
 
 
-def test_each_slice_leaves_a_record_of_what_was_reported_and_what_arrived(org: Org) -> None:
+def test_no_row_goes_missing_in_a_green_run_for_each_slice_is_counted(org: Org) -> None:
     """Airbyte 77627, 42490 and 37528."""
     org.sync()
     with org.warehouse.connect() as connection:
@@ -86,7 +88,7 @@ def test_each_slice_leaves_a_record_of_what_was_reported_and_what_arrived(org: O
     assert found == [("bulk 00001", 10, 10), ("bulk 00002", 10, 10), ("changes", 5, 5)]
 
 
-def test_every_stream_that_is_merged_has_a_key(org: Org) -> None:
+def test_no_stream_is_merged_without_a_key(org: Org) -> None:
     """The Salesforce source of dlt's verified sources."""
     org.put("Invoice__c", {"Id": "a011", "SystemModstamp": "2025-01-01T00:00:00.000+0000"})
     names = [*DECLARED, "Invoice__c"]
@@ -95,7 +97,7 @@ def test_every_stream_that_is_merged_has_a_key(org: Org) -> None:
     assert {stream.key for stream in streams} == {("id",)}
 
 
-def test_a_bad_row_goes_to_quarantine_and_the_others_land(org: Org) -> None:
+def test_a_bad_row_is_neither_ignored_nor_fatal_to_the_others(org: Org) -> None:
     """Airbyte 2352 and 26821."""
     org.put("Account", ACCOUNTS[3] | {"Name": "nul \x00 byte"})
     settings, source = org.configured()
@@ -107,7 +109,7 @@ def test_a_bad_row_goes_to_quarantine_and_the_others_land(org: Org) -> None:
     assert held == [("value_does_not_fit", ACCOUNTS[3]["Id"])]
 
 
-def test_rows_that_become_visible_late_arrive_with_the_next_sync(org: Org) -> None:
+def test_rows_that_become_visible_after_the_cursor_passed_them_are_not_lost(org: Org) -> None:
     """Airbyte 27146."""
     org.stand_in.fault("late_rows", system="salesforce", path="Account", times=1)
     org.sync()
@@ -116,7 +118,7 @@ def test_rows_that_become_visible_late_arrive_with_the_next_sync(org: Org) -> No
     assert ids(org) == ALL
 
 
-def test_an_exhausted_budget_ends_the_sync_as_partial_and_it_goes_on_from_there(org: Org) -> None:
+def test_a_quota_that_is_hit_is_not_reported_as_success(org: Org) -> None:
     """Airbyte 8690 and 17503."""
     org.system.budget.most = 5
     with pytest.raises(SyncFailedError, match="5 of the org's 5 requests of 24 hours") as caught:
@@ -128,6 +130,35 @@ def test_an_exhausted_budget_ends_the_sync_as_partial_and_it_goes_on_from_there(
     org.system.budget.most = 100
     org.sync()
     assert ids(org) == ALL
+
+
+def test_a_timeout_is_not_reported_as_success(org: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airbyte 8690 and 17503: the page that has landed stays, the rest comes with the next sync."""
+    impatient = Patience(2, 0.3, 2, 0.01, 2)
+    monkeypatch.setattr(connector_module, "Patience", lambda: impatient)
+
+    class Stops(Silent):
+        def landed(self, run: Any) -> None:
+            if run.reported == 10:
+                org.stand_in.fault("timeout", seconds=1, path="results")
+
+    with pytest.raises(SyncFailedError, match="no answer in time"):
+        sync_source(org.warehouse, *org.configured(), run_id=uuid.uuid4(), listener=Stops())
+    assert ids(org) == ALL[:10]
+    org.stand_in.heal()
+    org.sync()
+    assert ids(org) == ALL
+
+
+def test_an_older_version_never_overwrites_a_newer_one(org: Org) -> None:
+    """Reproduced on dlt 1.31."""
+    org.sync()
+    org.change(3, 10, Name="new")
+    org.sync()
+    org.change(3, 9, Name="old")
+    [run] = org.sync(lookback_seconds=86_400, sweep_every_hours=None)
+    assert (run.reported, run.updated) == (25, 0)
+    assert org.raw("name", where=f"id = '{ALL[2]}'") == [("new",)]
 
 
 def test_a_budget_that_others_have_used_up_is_told_as_such(org: Org) -> None:

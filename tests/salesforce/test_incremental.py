@@ -69,7 +69,7 @@ def test_changes_arrive_and_older_versions_do_not_come_back(org: Org, bulk_from_
     assert changed == [("New", None, 7)]
 
 
-def test_a_deleted_record_becomes_a_tombstone(org: Org) -> None:
+def test_a_deleted_record_arrives_as_a_tombstone(org: Org) -> None:
     """Airbyte 19838 and 35017."""
     org.sync()
     org.change(3, 10, IsDeleted="true")
@@ -77,7 +77,7 @@ def test_a_deleted_record_becomes_a_tombstone(org: Org) -> None:
     assert org.raw("id", where="_deleted_at is not null") == [(ACCOUNTS[2]["Id"],)]
 
 
-def test_a_merge_leaves_the_pointer_to_the_record_that_stays(org: Org) -> None:
+def test_merged_contacts_are_there_once_and_point_to_the_one_that_stays(org: Org) -> None:
     org.put("Contact", *({
         "Id": f"003{number}", "LastName": "B", "MasterRecordId": "", "IsDeleted": "false",
         "CreatedDate": "2025-01-01T00:00:00.000+0000",
@@ -125,7 +125,7 @@ def test_a_feed_with_too_many_ids_leads_to_a_sweep(org: Org) -> None:
     assert org.raw("id", where="_deleted_at is not null") == [(ACCOUNTS[4]["Id"],)]
 
 
-def test_formula_fields_are_refreshed_on_a_schedule(org: Org) -> None:
+def test_formula_fields_do_not_stay_stale(org: Org) -> None:
     """Estuary pull request 3414."""
     org.system.org.special["Account"]["Score__c"] = Field("Score__c", "double", calculated=True)
     org.put("Contact", LATER)

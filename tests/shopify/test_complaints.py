@@ -9,6 +9,8 @@ import pytest
 from shopify_shop import TOKEN, line, order
 
 from crmhouse.errors import SourceUnavailableError, SyncFailedError
+from ingestion.http import Patience
+from ingestion.sources.shopify import client
 from ingestion.stream_sync import Asked
 from simulators.shopify.system import SCOPES
 
@@ -44,7 +46,7 @@ def test_a_failed_bulk_operation_with_partial_data_never_counts(shop: Shop) -> N
     assert len(shop.system.bulk.all) == 2
 
 
-def test_rows_that_become_visible_after_the_cursor_passed_them_arrive(shop: Shop) -> None:
+def test_rows_that_become_visible_after_the_cursor_passed_them_are_not_lost(shop: Shop) -> None:
     """Airbyte 27146."""
     shop.stand_in.fault("late_rows", times=2)  # of the number, and of the page
     shop.sync(sweep_every_hours=None, **ORDERS)
@@ -55,7 +57,7 @@ def test_rows_that_become_visible_after_the_cursor_passed_them_arrive(shop: Shop
     assert shop.raw("id") == [(1,), (2,), (3,), (7,)]
 
 
-def test_deleted_orders_leave_a_tombstone(shop: Shop) -> None:
+def test_a_deleted_order_arrives_as_a_tombstone(shop: Shop) -> None:
     """Airbyte 19838, 35017."""
     shop.sync(sweep_every_hours=0, **ORDERS)
     shop.put("orders", {**order(2), "deleted": True})
@@ -75,7 +77,9 @@ def test_orders_that_a_token_cannot_see_do_not_count_as_deleted(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("bulk_from_rows", [1, 1000])
-def test_an_order_has_all_its_lines_in_their_order(shop: Shop, bulk_from_rows: int) -> None:
+def test_an_order_does_not_stop_at_a_short_page_of_its_lines(
+    shop: Shop, bulk_from_rows: int
+) -> None:
     """Airbyte 23630: short pages."""
     lines = [line(n) for n in range(1000, 1130)]
     shop.put("orders", order(9, line_items=lines))
@@ -83,7 +87,7 @@ def test_an_order_has_all_its_lines_in_their_order(shop: Shop, bulk_from_rows: i
     assert shop.raw("line_items", where="id = 9") == [(lines,)]
 
 
-def test_an_older_version_does_not_overwrite_a_newer_one(shop: Shop) -> None:
+def test_an_older_version_never_overwrites_a_newer_one(shop: Shop) -> None:
     """Reproduced on dlt 1.31."""
     shop.sync(**ORDERS)
     shop.put("orders", order(3, "2026-02-01T12:02:59-05:00", name="old"))
@@ -91,7 +95,7 @@ def test_an_older_version_does_not_overwrite_a_newer_one(shop: Shop) -> None:
     assert shop.raw("name", where="id = 3") == [("#3",)]
 
 
-def test_an_incomplete_full_refresh_changes_nothing(shop: Shop) -> None:
+def test_a_failed_full_refresh_does_not_empty_the_table(shop: Shop) -> None:
     """Airbyte 13312."""
     shop.sync(**ORDERS)
     shop.stand_in.fault("bulk_failed")
@@ -117,7 +121,7 @@ def test_a_change_while_a_bulk_operation_runs_is_not_passed_over(shop: Shop) -> 
     assert datetime.fromisoformat(shop.checkpoint("changes")["cursor"]) <= began
 
 
-def test_numbers_that_do_not_add_up_land_nothing(shop: Shop) -> None:
+def test_rows_that_are_missing_from_a_file_make_no_green_run(shop: Shop) -> None:
     """Airbyte 77627, 42490: a row of the file is missing."""
     connector = shop.connector(bulk_from_rows=1, **ORDERS)
     slices = connector.slices(connector.streams()[0], {})
@@ -130,3 +134,45 @@ def test_numbers_that_do_not_add_up_land_nothing(shop: Shop) -> None:
         with pytest.raises(SourceUnavailableError, match="reported 6 objects, 3 of them records"):
             list(part.read())
     slices.close()
+
+
+def test_a_quota_that_is_hit_is_not_reported_as_success(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airbyte 8690: other apps keep the bucket empty."""
+    monkeypatch.setattr(client, "PATIENCE", Patience(5, 5, 3, 0.01, 5))
+    shop.stand_in.fault("throttled")
+    with pytest.raises(SyncFailedError, match="THROTTLED"):
+        shop.sync(**ORDERS)
+    assert shop.checkpoint("changes") is None
+    shop.stand_in.heal()
+    shop.sync(**ORDERS)
+    assert shop.raw("id") == [(1,), (2,), (3,)]
+
+
+def test_a_timeout_is_not_reported_as_success(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airbyte 17503."""
+    shop.sync(**ORDERS)
+    before = shop.checkpoint("changes")
+    shop.put("orders", order(4, LATE))
+    monkeypatch.setattr(client, "PATIENCE", Patience(5, 0.3, 2, 0.01, 5))
+    shop.stand_in.fault("timeout", seconds=1)
+    with pytest.raises(SyncFailedError, match="no answer in time"):
+        shop.sync(**ORDERS)
+    assert shop.checkpoint("changes") == before
+    shop.stand_in.heal()
+    shop.sync(**ORDERS)
+    assert shop.raw("id") == [(1,), (2,), (3,), (4,)]
+
+
+def test_a_bad_row_is_neither_ignored_nor_fatal_to_the_others(shop: Shop) -> None:
+    """Airbyte 2352 and 26821."""
+    shop.put("orders", order(9, note="nul \x00 byte"))
+    shop.sync(**ORDERS)
+    assert shop.raw("id") == [(1,), (2,), (3,)]
+    held = shop.fetch("select record_key, reason, resolution from ops.quarantine")
+    assert held == [("9", "value_does_not_fit", None)]
+    shop.put("orders", order(9, LATE, note="fine"))
+    shop.sync(**ORDERS)
+    assert shop.raw("id") == [(1,), (2,), (3,), (9,)]
+    assert shop.fetch("select resolution from ops.quarantine") == [("superseded",)]

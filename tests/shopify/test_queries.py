@@ -89,6 +89,14 @@ def test_a_wrong_token_is_answered_with_401(shop: Shop) -> None:
     assert "Invalid API key or access token" in answer.json()["errors"]
 
 
+def test_a_bulk_operation_with_a_connection_in_a_list_is_refused(shop: Shop) -> None:
+    nested = "refunds { refundLineItems(first: 1) { nodes { quantity } } }"
+    query = f"{{ orders {{ edges {{ node {{ id {nested} }} }} }} }}"
+    told = ask(shop, START, query=query)["bulkOperationRunQuery"]
+    assert told["bulkOperation"] is None
+    assert "within a list" in told["userErrors"][0]["message"]
+
+
 def test_a_bulk_operation_is_refused_while_one_is_under_way(shop: Shop) -> None:
     shop.stand_in.fault("bulk_slow", seconds=1)
     first, second = (

@@ -65,6 +65,33 @@ def test_refunds_transactions_and_fulfilments_arrive_with_their_order(shop: Shop
     assert (sent[0]["id"], sent[0]["status"]) == (3, "success")
 
 
+@pytest.mark.parametrize("bulk_from_rows", [1, 1000])
+def test_the_lines_that_refunds_gave_back_arrive_all_of_them(
+    shop: Shop, bulk_from_rows: int
+) -> None:
+    def given_back(id_: int) -> dict[str, Any]:
+        return {
+            "id": id_, "line_item_id": 800, "quantity": 1, "restock_type": "return",
+            "subtotal": "2.50", "total_tax": "0.10",
+        }  # fmt: skip
+
+    made = {"created_at": "2026-02-03T00:00:00-05:00"}
+    # Seven refunds are two requests; of two of them, with many lines, there are more pages.
+    lines = {n: [given_back(n * 1000 + m) for m in range(25 if n in {2, 6} else 2)]
+             for n in range(1, 8)}  # fmt: skip
+    refunds = [{"id": n, "amount": "3.10", **made, "refund_line_items": lines[n]} for n in lines]
+    shop.put("orders", order(8, refunds=refunds, presentment_currency="EUR",
+                             presentment_rate="0.5"))  # fmt: skip
+    shop.sync(bulk_from_rows=bulk_from_rows, **ORDERS)
+    ((found, seen),) = shop.raw("refunds, presentment -> 'refunds'", where="id = 8")
+    assert found == refunds
+    assert [len(one["refund_line_items"]) for one in seen] == [len(own) for own in lines.values()]
+    assert seen[0]["refund_line_items"][0] == {
+        "line_item_id": 800, "subtotal": "1.25", "total_tax": "0.05",
+    }  # fmt: skip
+    assert shop.raw("refunds", where="id = 1") == [([],)]
+
+
 def test_products_and_variants_arrive_and_a_deletion_brings_the_sweep_forward(shop: Shop) -> None:
     made = {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T00:00:00Z"}
     shop.put("products", *({"id": n, "title": f"P{n}", **made} for n in (1, 2)))
@@ -151,7 +178,8 @@ def test_a_window_that_was_cut_short_goes_on_with_its_page(
 
 def test_a_backfill_reads_its_window_only(shop: Shop) -> None:
     start, end = datetime(2026, 2, 1, 17, 2, tzinfo=UTC), datetime(2026, 2, 1, 17, 3, tzinfo=UTC)
-    shop.sync(asked=Asked(window=(start, end)), **ORDERS)
+    runs = shop.sync(asked=Asked(window=(start, end)), **ORDERS)
+    assert [*runs] == ["orders 2026-02-01T17:02:00Z to 2026-02-01T17:03:00Z"]
     assert shop.raw("id") == [(2,)]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from landing_records import fetch
 from stripe_account import (
     FIRST_SECOND,
+    QUICK,
     account,
     alter_checkpoint,
     customer,
@@ -20,16 +23,19 @@ from stripe_account import (
 )
 
 from crmhouse.errors import QuotaExhaustedError, SyncFailedError
+from ingestion.sources.stripe import connector
+from ingestion.stream_sync import Silent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from crmhouse.warehouse import Warehouse
+    from ingestion.runs import SliceRun
 
 LIST, EVENTS = "GET /stripe/v1/customers", "GET /stripe/v1/events"
 
 
-def test_updates_missed_in_incremental_syncs(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_updates_are_not_missed_in_incremental_syncs(warehouse: Warehouse, tmp_path: Path) -> None:
     old = {"charges": [charge(n) for n in range(30)]}
     new = {"charges": [charge(3, amount_refunded=40), charge(4, refunded=True)]}
     with account(lay_out(tmp_path / "data", old, new), tmp_path) as running:
@@ -43,7 +49,9 @@ def test_updates_missed_in_incremental_syncs(warehouse: Warehouse, tmp_path: Pat
     assert changed == [("ch_0003", 40, False), ("ch_0004", 0, True)]
 
 
-def test_child_objects_cut_or_reloaded_whole(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_child_objects_are_neither_cut_nor_reloaded_whole(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
     first = {"subscriptions": [subscription(n, items=n) for n in (1, 10, 11, 135)]}
     second = {"subscriptions": [subscription(11, items=12)]}
     with account(lay_out(tmp_path / "data", first, second), tmp_path) as running:
@@ -99,7 +107,7 @@ def test_a_refund_that_comes_without_an_event_is_found(
     assert raw(warehouse, "id", "refunds") == [("re_1",), ("re_2",)]
 
 
-def test_rows_that_became_visible_after_the_cursor_passed(
+def test_rows_that_become_visible_after_the_cursor_passed_them_are_not_lost(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     folder = lay_out(
@@ -109,6 +117,7 @@ def test_rows_that_became_visible_after_the_cursor_passed(
         configured = source(running, "customers")
         sync(warehouse, configured)
         running.advance()
+        time.sleep(1.1)  # events have a second, and the cursor has to be beyond it
         running.fault("late_events", seconds=30, times=1)
         sync(warehouse, configured)
         assert raw(warehouse, "name") == [("Customer 1",)]
@@ -187,7 +196,9 @@ def test_all_is_read_again_when_it_is_time(warehouse: Warehouse, tmp_path: Path)
     assert raw(warehouse, "name") == [("Untold",)]
 
 
-def test_a_quota_reported_as_success(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_quota_that_is_hit_is_not_reported_as_success(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
     objects = {"customers": [customer(n) for n in range(50)], "charges": [charge(1)]}
     with account(lay_out(tmp_path / "data", objects), tmp_path) as running:
         configured = source(running, "customers", "charges")
@@ -202,7 +213,9 @@ def test_a_quota_reported_as_success(warehouse: Warehouse, tmp_path: Path) -> No
     assert len(raw(warehouse, "id", "charges")) == 1
 
 
-def test_a_failed_full_refresh_that_emptied_the_table(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_failed_full_refresh_does_not_empty_the_table(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
     everybody = {"customers": [customer(n) for n in range(300)]}
     with account(lay_out(tmp_path / "data", everybody), tmp_path) as running:
         configured = source(running, "customers")
@@ -214,6 +227,44 @@ def test_a_failed_full_refresh_that_emptied_the_table(warehouse: Warehouse, tmp_
         with pytest.raises(SyncFailedError, match="below the floor"):
             sync(warehouse, configured)
     assert len([row for row in raw(warehouse, "_deleted_at") if row[0] is None]) == 300
+
+
+def test_a_timeout_is_not_reported_as_success(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The objects that arrived before it stay, and the next sync goes on from there."""
+    monkeypatch.setattr(connector, "PATIENCE", replace(QUICK, silence_seconds=0.3, tries=2))
+    everybody = {"customers": [customer(n) for n in range(300)]}
+    with account(lay_out(tmp_path / "data", everybody), tmp_path) as running:
+        configured = source(running, "customers", batch_rows=100)
+
+        class Stops(Silent):
+            def landed(self, run: SliceRun) -> None:  # noqa: ARG002  # a listener's signature
+                running.fault("timeout", seconds=1, path="customers")
+
+        with pytest.raises(SyncFailedError, match="no answer in time"):
+            sync(warehouse, configured, listener=Stops())
+        assert len(raw(warehouse, "id")) == 100
+        running.heal()
+        sync(warehouse, configured)
+    assert len(raw(warehouse, "id")) == 300
+
+
+def test_a_bad_row_is_neither_ignored_nor_fatal_to_the_others(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    bad = customer(7, name="nul \x00 byte")
+    everybody = [bad if n == 7 else customer(n) for n in range(20)]
+    batches = ({"customers": everybody}, {"customers": [customer(7, name="fine")]})
+    with account(lay_out(tmp_path / "data", *batches), tmp_path) as running:
+        configured = source(running, "customers")
+        sync(warehouse, configured)
+        assert len(raw(warehouse, "id")) == 19
+        running.advance()
+        sync(warehouse, configured)
+    assert len(raw(warehouse, "id")) == 20
+    held = fetch(warehouse, "select record_key, reason, resolution from ops.quarantine")
+    assert held == [("cus_000007", "value_does_not_fit", "superseded")]
 
 
 def charge(number: int, **more: Any) -> dict[str, Any]:

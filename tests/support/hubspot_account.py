@@ -131,9 +131,11 @@ def rows(warehouse: Warehouse, columns: str, source: str) -> list[Any]:
 
 
 @contextmanager
-def account(folder: Path, home: Path, warehouse: Warehouse) -> Iterator[Account]:
+def account(
+    folder: Path, home: Path, warehouse: Warehouse, kind: type[HubSpot] = HubSpot
+) -> Iterator[Account]:
     """Serve a folder as HubSpot until the end of the block, as often as anybody asks."""
-    with standing_in(folder, home, {"hubspot": HubSpot}) as running:
+    with standing_in(folder, home, {"hubspot": kind}) as running:
         made = Account(running, warehouse)
         made.service.access.limits = UNLIMITED
         yield made

@@ -123,7 +123,7 @@ class Crm:
 
     def custom_objects(self) -> list[str]:
         """Return the full names of the account's custom objects."""
-        found = self.api.json("GET", "crm/v3/schemas", _Schemas).results
+        found = self.api.json("GET", "crm-object-schemas/v3/schemas", _Schemas).results
         return [schema.fully_qualified_name for schema in found]
 
     def page(
@@ -163,9 +163,7 @@ class Crm:
         Raises:
             SourceUnavailableError: some are missing, and HubSpot does not say that they are gone.
         """
-        body: dict[str, Any] = {"properties": properties}
-        if history:
-            body["propertiesWithHistory"] = history
+        body: dict[str, Any] = {"properties": properties, "propertiesWithHistory": history}
         path = f"crm/v3/objects/{object_}/batch/read"
         for some in chunks(ids, BATCH_WITH_HISTORY if history else BATCH):
             answer = self.api.json(

@@ -6,18 +6,28 @@ import logging
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from crmhouse.errors import SourceRefusedError
 from ingestion.http import Api, Bearer, Patience
-from ingestion.sources.shopify.mapping import Shop
-from ingestion.sources.shopify.queries import DELETED, LINES, LINES_AT_ONCE, SHOP
+from ingestion.sources.shopify.mapping import Shop, gid_of_refund
+from ingestion.sources.shopify.queries import (
+    DELETED,
+    LINES,
+    LINES_AT_ONCE,
+    REFUND_LINES_AT_ONCE,
+    REFUNDS,
+    REFUNDS_AT_ONCE,
+    SHOP,
+)
 from ingestion.sources.shopify.verdicts import TOO_DEAR, codes_of, judge, judge_file
 from ingestion.sources.shopify.windows import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from ingestion.sources.shopify.mapping import Record
@@ -120,6 +130,36 @@ class Client:
                 return
             lines["nodes"].extend(node["lineItems"]["nodes"])
             following = node["lineItems"]["pageInfo"]
+
+    def with_refund_lines(self, orders: Iterable[Record]) -> Iterator[Record]:
+        """Yield orders after what their refunds gave back was read.
+
+        Neither a bulk operation nor a page has that: it is a connection within a list.
+        """
+        rest = iter(orders)
+        while some := [*islice(rest, _ROWS_AT_ONCE)]:
+            refunds = {gid_of_refund(one): one for order in some for one in order["refunds"]}
+            ids = iter(refunds)
+            while chosen := [*islice(ids, REFUNDS_AT_ONCE)]:
+                self._read_refund_lines({id_: refunds[id_] for id_ in chosen})
+            yield from some
+
+    def _read_refund_lines(self, refunds: dict[str, Record]) -> None:
+        """Read the lines of some refunds: those with many of them page by page."""
+        after: dict[str, str | None] = dict.fromkeys(refunds)
+        for refund in refunds.values():
+            refund["lines"] = []
+        while after:
+            place = next(iter(after.values()))  # all of them at first, then one by one
+            ids = [id_ for id_, its in after.items() if its == place]
+            asked = {"ids": ids, "first": REFUND_LINES_AT_ONCE, "after": place}
+            for id_ in ids:
+                del after[id_]
+            for node in filter(None, self.ask(REFUNDS, asked)["nodes"]):  # None: deleted meanwhile
+                lines = node["refundLineItems"]
+                refunds[node["id"]]["lines"] += lines["nodes"]
+                if lines["pageInfo"]["hasNextPage"]:
+                    after[node["id"]] = lines["pageInfo"]["endCursor"]
 
     def count(self, asked: Object) -> int:
         """Return how many records of an object there are."""

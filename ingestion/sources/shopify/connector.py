@@ -20,13 +20,12 @@ from crmhouse.errors import CrmhouseError, SourceRefusedError
 from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
 from ingestion.sources.connector import ByOneProcess, always
-from ingestion.sources.schedule import is_due, read_now
+from ingestion.sources.schedule import is_due, read_now, window_name
 from ingestion.sources.shopify.bulk import Result, begin, find, wait
 from ingestion.sources.shopify.client import Client
 from ingestion.sources.shopify.mapping import number, record_of
 from ingestion.sources.shopify.options import ShopifyOptions
 from ingestion.sources.shopify.queries import OBJECTS
-from ingestion.sources.shopify.refunds import with_lines
 from ingestion.sources.shopify.streams import API_STREAMS
 from ingestion.sources.shopify.windows import Pages, Window
 
@@ -144,7 +143,7 @@ class ShopifyConnector(ByOneProcess):
         pages = self._pages(stream, Window(start, end))
         try:
             yield Slice(
-                f"{start.astimezone(UTC).isoformat()} to {end.astimezone(UTC).isoformat()}",
+                window_name(start, end),
                 lambda: self._batches(stream, pages.all()),
                 lambda: {"landed": True},
                 window=(start, end),
@@ -255,7 +254,7 @@ class ShopifyConnector(ByOneProcess):
     def _batches(self, stream: Stream, nodes: Iterable[Record]) -> Iterator[Batch]:
         shop = self.client.shop
         if stream.name == "orders":
-            nodes = with_lines(self.client, nodes)
+            nodes = self.client.with_refund_lines(nodes)
         texts = (msgspec.json.encode(record_of(stream.name, node, shop)) for node in nodes)
         return batches_of(texts, stream, self.batch_rows, "record")
 

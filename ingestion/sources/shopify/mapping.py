@@ -53,6 +53,11 @@ def number(gid: str) -> int:
     return int(gid.rpartition("/")[2].partition("?")[0])
 
 
+def gid_of_refund(refund: Record) -> str:
+    """Return the global id of a refund."""
+    return f"gid://shopify/Refund/{refund['legacyResourceId']}"
+
+
 def record_of(name: str, node: Record, shop: Shop) -> Record:
     """Return the record of a node of this object."""
     return _MAPPINGS[name](node, shop)
@@ -72,7 +77,15 @@ def _order(node: Record, shop: Shop) -> Record:
         **{column: _amount(node[field]) for column, field in _TOTALS.items()},
         "financial_status": _lower(node["displayFinancialStatus"]),
         "line_items": [_line(line) for line in lines],
-        "refunds": [_refund(refund, shop) for refund in refunds],
+        "refunds": [
+            {
+                "id": int(refund["legacyResourceId"]),
+                "created_at": shop.local(refund["createdAt"]),
+                "amount": _amount(refund["totalRefundedSet"]),
+                **_lines_of(refund, _line_of_refund),
+            }
+            for refund in refunds
+        ],
         "source_name": node["sourceName"],
         "note": node["note"],
         "tags": ", ".join(node["tags"]),
@@ -104,6 +117,7 @@ def _presentment(node: Record, lines: list[Record], refunds: list[Record]) -> Re
             {
                 "id": int(refund["legacyResourceId"]),
                 "amount": _shown(refund["totalRefundedSet"]),
+                **_lines_of(refund, _shown_line_of_refund),
             }
             for refund in refunds
         ],
@@ -123,24 +137,28 @@ def _line(line: Record) -> Record:
     }
 
 
-def _refund(refund: Record, shop: Shop) -> Record:
-    """Return a refund; one that is for no goods has no `refund_line_items`."""
-    lines = [
-        {
-            "id": number(line["id"]),
-            "line_item_id": number(line["lineItem"]["id"]),
-            "quantity": line["quantity"],
-            "restock_type": _lower(line["restockType"]),
-            "subtotal": _amount(line["subtotalSet"]),
-            "total_tax": _amount(line["totalTaxSet"]),
-        }
-        for line in refund["refundLineItems"]
-    ]
+def _lines_of(refund: Record, made: Callable[[Record], Record]) -> Record:
+    """Return what a refund gave back; nothing where that was money only."""
+    lines = [made(line) for line in refund["lines"]]
+    return {"refund_line_items": lines} if lines else {}
+
+
+def _line_of_refund(line: Record) -> Record:
     return {
-        "id": int(refund["legacyResourceId"]),
-        "created_at": shop.local(refund["createdAt"]),
-        "amount": _amount(refund["totalRefundedSet"]),
-        **({"refund_line_items": lines} if lines else {}),
+        "id": _number(line),
+        "line_item_id": number(line["lineItem"]["id"]),
+        "quantity": line["quantity"],
+        "restock_type": _lower(line["restockType"]),
+        "subtotal": _amount(line["subtotalSet"]),
+        "total_tax": _amount(line["totalTaxSet"]),
+    }
+
+
+def _shown_line_of_refund(line: Record) -> Record:
+    return {
+        "line_item_id": number(line["lineItem"]["id"]),
+        "subtotal": _shown(line["subtotalSet"]),
+        "total_tax": _shown(line["totalTaxSet"]),
     }
 
 
@@ -226,7 +244,7 @@ def _reference(node: Record | None) -> Record | None:
 
 
 def _number(node: Record | None) -> int | None:
-    return number(node["id"]) if node else None
+    return number(node["id"]) if node and node["id"] else None
 
 
 def _amount(bag: Record | None) -> str | None:

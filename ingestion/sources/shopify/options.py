@@ -45,9 +45,10 @@ class ShopifyOptions(BaseModel):
         "some become visible late.",
     )
     bulk_from_rows: int = Field(
-        default=2000,
+        default=250,
         ge=1,
-        description="From so many records on, everything is read by a bulk operation.",
+        description="From so many records on, everything is read by a bulk operation, which takes "
+        "nothing of what the app may ask for in a second.",
     )
     sweep_every_hours: float | None = Field(
         default=24,

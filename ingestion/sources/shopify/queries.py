@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 LINES_AT_ONCE = 50
-_LINES_WITH_REFUND = 5
+REFUNDS_AT_ONCE, REFUND_LINES_AT_ONCE = 5, 10
 _LINES_WITH_ORDER = 10
 
 _MONEY = "{ shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } }"
@@ -128,32 +128,20 @@ query Lines($id: ID!, $first: Int!, $after: String) {{
   }}
 }}
 """
-_REFUND_LINES = """
-nodes {
-  id quantity restockType
-  lineItem { id }
-  subtotalSet { shopMoney { amount } }
-  totalTaxSet { shopMoney { amount } }
-}
-pageInfo { hasNextPage endCursor }
-"""
-REFUNDS = f"""
-query Refunds($ids: [ID!]!) {{
-  nodes(ids: $ids) {{
-    ... on Order {{
-      refunds {{
-        id legacyResourceId
-        refundLineItems(first: {_LINES_WITH_REFUND}) {{ {_REFUND_LINES} }}
-      }}
-    }}
+_REFUND_LINES = f"""
+refundLineItems(first: $first, after: $after) {{
+  nodes {{
+    id quantity restockType
+    lineItem {{ id }}
+    subtotalSet {_MONEY}
+    totalTaxSet {_MONEY}
   }}
+  pageInfo {{ hasNextPage endCursor }}
 }}
 """
-REFUND_LINES = f"""
-query RefundLines($id: ID!, $first: Int!, $after: String) {{
-  node(id: $id) {{
-    ... on Refund {{ refundLineItems(first: $first, after: $after) {{ {_REFUND_LINES} }} }}
-  }}
+REFUNDS = f"""
+query Refunds($ids: [ID!]!, $first: Int!, $after: String) {{
+  nodes(ids: $ids) {{ ... on Refund {{ id {_REFUND_LINES} }} }}
 }}
 """
 SHOP = """
@@ -188,6 +176,6 @@ query Operation($id: ID!) {
 
 def documents() -> Iterator[str]:
     """Yield every query that the connector sends, bulk operations among them."""
-    yield from (LINES, REFUNDS, REFUND_LINES, SHOP, DELETED, START, OPERATION)
+    yield from (LINES, REFUNDS, SHOP, DELETED, START, OPERATION)
     for asked in OBJECTS.values():
         yield from (asked.page, asked.keys, asked.count, asked.bulk, asked.bulk_keys)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ingestion.sources.shopify.mapping import Record
     from ingestion.sources.shopify.queries import Object
 
-PAGES_OF_A_SLICE = 100
+PAGES_OF_A_SLICE = 25
 _LONG_AGO = "1970-01-01T00:00:00Z"
 
 
