@@ -136,7 +136,9 @@ def marketing_book(
         companies=companies,
         deals=deals,
         engagements=engagements,
-        links=invent_links(seed, (contacts, companies), deals, engagements, timeline),
+        links=invent_links(
+            seed, contacts, companies, deals=deals, engagements=engagements, timeline=timeline
+        ),
     )
 
 

@@ -103,23 +103,24 @@ def invent_companies(
     A few have a second one by the first delivery, which is merged away before the second one.
     """
     rng = stream(seed, "hubspot companies")
-    first_contact: dict[str, HubspotContact] = {}
+    first_contact: dict[str, tuple[Organisation, HubspotContact]] = {}
     for contact in sorted(contacts, key=lambda one: one.created_at):
-        if contact.person.organisation:
-            first_contact.setdefault(contact.person.organisation.org_id, contact)
+        if organisation := contact.person.organisation:
+            first_contact.setdefault(organisation.org_id, (organisation, contact))
     next_id = _FIRST_COMPANY_ID
     companies = []
-    for contact in first_contact.values():
+    for organisation, contact in first_contact.values():
         next_id += rng.randrange(1, 9)
-        companies.append(_company(rng, next_id, contact, contact.created_at))
+        company = _company(rng, next_id, organisation, contact.created_at)
+        company.name = contact.company or company.name
+        companies.append(company)
     for company in pick(rng, companies, 0.1):
         company.edited_at = _after_batch_1(rng, company.created_at, timeline)
     early = [company for company in companies if company.created_at < timeline.end_batch_1]
     for first in pick(rng, early, 0.06):
         next_id += rng.randrange(1, 9)
-        contact = first_contact[first.organisation.org_id]
         again_at = between(rng, first.created_at, timeline.end_batch_1)
-        second = _company(rng, next_id, contact, again_at)
+        second = _company(rng, next_id, first.organisation, again_at)
         second.duplicate_of = first
         first.swallowed = second.source_id
         first.merged_at = second.merged_at = _after_batch_1(rng, again_at, timeline)
@@ -128,15 +129,12 @@ def invent_companies(
 
 
 def _company(
-    rng: Random, number: int, contact: HubspotContact, created_at: datetime
+    rng: Random, number: int, organisation: Organisation, created_at: datetime
 ) -> HubspotCompany:
-    organisation = contact.person.organisation
-    if organisation is None:
-        raise ValueError(f"contact {contact.source_id} works for nobody")
     return HubspotCompany(
         source_id=str(number),
         organisation=organisation,
-        name=contact.company or write_company(rng, organisation),
+        name=write_company(rng, organisation),
         country=write_country(rng, organisation.country),
         created_at=created_at,
     )

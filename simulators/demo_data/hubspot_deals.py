@@ -89,7 +89,9 @@ def invent_deals(
     for company, known in pick(rng, asked, 0.6):
         for _ in range(weighted(rng, {1: 60, 2: 30, 3: 10})):
             next_id += rng.randrange(1, 50)
-            deals.append(_deal(rng, str(next_id), company, known, (owners, timeline)))
+            deals.append(
+                _deal(rng, str(next_id), company, known, owners=owners, ends=timeline.end_batch_2)
+            )
     for deal in pick(rng, deals, 0.04):
         earliest = max(deal.visits[-1][1], timeline.end_batch_1)
         deal.removed_at = between(rng, earliest, timeline.end_batch_2)
@@ -101,11 +103,12 @@ def _deal(
     source_id: str,
     company: HubspotCompany,
     contacts: Sequence[HubspotContact],
-    given: tuple[Sequence[HubspotOwner], Timeline],
+    *,
+    owners: Sequence[HubspotOwner],
+    ends: datetime,
 ) -> Deal:
-    owners, timeline = given
     first = rng.choice(contacts)
-    created_at = between(rng, max(first.created_at, company.created_at), timeline.end_batch_2)
+    created_at = between(rng, max(first.created_at, company.created_at), ends)
     others = [c for c in contacts if c is not first and c.created_at < created_at]
     currency = CURRENCY_OF_COUNTRY[company.organisation.country]
     usd = rng.randrange(500, 20_000) + Decimal(rng.randrange(100)) / 100
@@ -116,7 +119,7 @@ def _deal(
         name=f"{company.organisation.name} - {rng.choice(_PURPOSES)}",
         owner=rng.choice(owners),
         amount=rounded(usd * LIST_PRICE_FACTOR[currency], currency),
-        visits=list(_visits(rng, created_at, timeline.end_batch_2)),
+        visits=list(_visits(rng, created_at, ends)),
     )
 
 

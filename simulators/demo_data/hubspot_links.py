@@ -85,22 +85,16 @@ class Link:
 
 def invent_links(
     seed: int,
-    known: tuple[Sequence[HubspotContact], Sequence[HubspotCompany]],
+    contacts: Sequence[HubspotContact],
+    companies: Sequence[HubspotCompany],
+    *,
     deals: Sequence[Deal],
     engagements: Sequence[Engagement],
     timeline: Timeline,
 ) -> list[Link]:
-    """All associations; in the second batch some are labelled, and some taken away.
-
-    Args:
-        seed: Of the world.
-        known: Contacts and companies.
-        deals: Each with its company and contacts.
-        engagements: Each with its contact, and its deal if there is one.
-        timeline: When the second batch is.
-    """
+    """All associations; in the second batch some are labelled, and some taken away."""
     rng = stream(seed, "hubspot associations")
-    employments = list(_employments(*known))
+    employments = list(_employments(contacts, companies))
     for link in pick(rng, employments, 0.2):
         link.labelled_at = between(rng, link.created_at, timeline.end_batch_2)
     meetings = [link for engagement in engagements for link in _of_engagement(engagement)]
