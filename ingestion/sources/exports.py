@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 SYSTEMS: Mapping[str, tuple[Stream, ...]] = MappingProxyType(
     {
-        "salesforce": salesforce.STREAMS,
-        "hubspot": hubspot.STREAMS,
-        "stripe": stripe.STREAMS,
-        "shopify": shopify.STREAMS,
+        "salesforce": (*salesforce.STREAMS, *salesforce.MORE),
+        "hubspot": (*hubspot.STREAMS, *hubspot.MORE),
+        "stripe": (*stripe.STREAMS, *stripe.MORE),
+        "shopify": (*shopify.STREAMS, *shopify.MORE),
     }
 )
+_EXPECTED = (*salesforce.STREAMS, *hubspot.STREAMS, *stripe.STREAMS, *shopify.STREAMS)
 
 
 class ExportOptions(BaseModel):
@@ -78,6 +79,7 @@ def build(system: str, options: Mapping[str, Any], given: Given) -> FilesConnect
             stream,
             partial(_batches, place, system, stream, checked.until),
             f"{place.where}/batch_*/{system}/{stream.object}.csv, .jsonl or another known format",
+            is_optional=stream not in _EXPECTED,
         )
         for stream in SYSTEMS[system]
     )

@@ -59,6 +59,7 @@ class FileStream:
         where: the place that is searched, for messages.
         form: the format of the files, a key of `READERS`; what their names say where empty.
         how: what the configuration says of reading them.
+        is_optional: whether there may be no file at all.
     """
 
     stream: Stream
@@ -66,6 +67,7 @@ class FileStream:
     where: str
     form: str = ""
     how: Reading = AS_USUAL
+    is_optional: bool = False
 
     def can_read(self, file: File) -> bool:
         """Say whether there is a reader for the file."""
@@ -110,7 +112,7 @@ class FilesConnector(ByOneProcess):
 
     def _problems(self, entry: FileStream) -> Iterator[str]:
         found = entry.find()
-        if not found:
+        if not found and not entry.is_optional:
             yield f"No file for stream {entry.stream.name}: looked for {entry.where}."
         if not self.place.is_here:
             # Where there is a listing, one file shows whether files may be read at all.
@@ -145,7 +147,7 @@ class FilesConnector(ByOneProcess):
         current: set[str] = set()
         again = False
         found = entry.find()
-        if not found:
+        if not found and not entry.is_optional:
             logger.warning("No file for stream %s: looked for %s.", stream.name, entry.where)
         for file in found:
             if not entry.can_read(file):

@@ -55,7 +55,7 @@ def generate(
 
     Args:
         folder: Where `batch_1`, `batch_2`, `reference` and `truth` go.
-        persons: How many people really exist, at least 50; rows are about 25 times as many.
+        persons: How many people really exist, at least 50; rows are about ten times as many.
         seed: Another seed gives another company.
         begins: No record is older.
         end_batch_1: The first delivery holds the state at this instant.

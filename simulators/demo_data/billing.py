@@ -146,7 +146,7 @@ def subscription_row(subscription: Subscription, at: datetime) -> tuple[datetime
     ended = subscription.end_known_at(at)
     currency = price.currency.lower()
     listed_price: Row = {
-        "id": f"price_{price.plan}_{price.interval[0]}_{currency}",
+        "id": price.source_id,
         "unit_amount": minor_units(price.unit_amount, price.currency),
         "currency": currency,
         "recurring": {"interval": price.interval, "interval_count": 1},

@@ -7,12 +7,15 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from simulators.demo_data.records import PersonRecord, Row
     from simulators.demo_data.shop import Order
     from simulators.demo_data.world import World
+
+    # System, object and id of a record; whose it is, what is wrong with it, from when it is there.
+    _Trace = tuple[str, str, str, str, tuple[str, ...], datetime]
 
 
 def identity_totals(world: World, at: datetime) -> dict[str, int]:
@@ -36,8 +39,17 @@ def identity_totals(world: World, at: datetime) -> dict[str, int]:
 
 def identity_xref(world: World) -> Iterator[Row]:
     """One row per record that either batch holds, charges in test mode excepted."""
+    return _xref(world, _traces(world))
+
+
+def book_xref(world: World) -> Iterator[Row]:
+    """The same of leads, and of HubSpot's companies and deals; no other figure counts these."""
+    return _xref(world, _book_traces(world))
+
+
+def _xref(world: World, traces: Iterable[_Trace]) -> Iterator[Row]:
     end = world.timeline.end_batch_2
-    for system, kind, source_id, truth_id, tags, visible_at in _traces(world):
+    for system, kind, source_id, truth_id, tags, visible_at in traces:
         if visible_at < end:
             yield {
                 "system": system,
@@ -58,7 +70,7 @@ def _person_records(world: World) -> Iterator[tuple[str, str, PersonRecord]]:
     )
 
 
-def _traces(world: World) -> Iterator[tuple[str, str, str, str, tuple[str, ...], datetime]]:
+def _traces(world: World) -> Iterator[_Trace]:
     for account in world.accounts:
         org_id, doubt = account.organisation.org_id, "duplicate" if account.duplicate else ""
         yield "salesforce", "Account", account.source_id, org_id, (doubt,), account.created_at
@@ -83,6 +95,18 @@ def _traces(world: World) -> Iterator[tuple[str, str, str, str, tuple[str, ...],
             person_id = charge.order.person.person_id
             kind = "shop_order" if charge.succeeded else "failed"
             yield "stripe", "charges", charge.source_id, person_id, (kind,), charge.created_at
+
+
+def _book_traces(world: World) -> Iterator[_Trace]:
+    for lead in world.sales.leads:
+        person_id = lead.person.person_id
+        yield "salesforce", "Lead", lead.source_id, person_id, lead.tags, lead.created_at
+    for company in world.marketing.companies:
+        org_id, doubt = company.organisation.org_id, "duplicate" if company.duplicate_of else ""
+        yield "hubspot", "companies", company.source_id, org_id, (doubt,), company.created_at
+    for deal in world.marketing.deals:
+        org_id = deal.company.organisation.org_id
+        yield "hubspot", "deals", deal.source_id, org_id, (), deal.created_at
 
 
 def _order_tags(order: Order) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ _MONTHLY_USD: Mapping[str, Decimal] = {
     "crew": Decimal(79),
     "fleet": Decimal(329),
 }
+PLANS = tuple(_MONTHLY_USD)
 _MONTHS_PAID_PER_YEAR = 10
 _UNCOLLECTIBLE_AFTER = timedelta(days=30)
 _OUTCOMES = {"paid": 93, "late": 2, "void": 1.7, "uncollectible": 1.3, "open": 2}
@@ -36,6 +37,11 @@ class Price:
     plan: str
     interval: str
     currency: str
+
+    @property
+    def source_id(self) -> str:
+        """Stripe's id of the price."""
+        return f"price_{self.plan}_{self.interval[0]}_{self.currency.lower()}"
 
     @property
     def unit_amount(self) -> Decimal:

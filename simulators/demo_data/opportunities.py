@@ -151,6 +151,7 @@ def opportunity_row(opportunity: Opportunity, at: datetime) -> tuple[datetime, R
     return changed_at, {
         "Id": opportunity.source_id,
         "AccountId": opportunity.account.source_id,
+        "OwnerId": opportunity.account.owner_id,
         "Name": opportunity.name,
         "StageName": visit.stage,
         "Probability": _PROBABILITY[visit.stage],

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from simulators.demo_data.records import Row
 
 _OWNERS = 9
-_LEAD_SOURCES = ("", "Event", "Partner", "Referral", "Web")
+LEAD_SOURCES = ("", "Event", "Partner", "Referral", "Web")
 _CHECK_LETTERS = ascii_uppercase + "012345"
 
 
@@ -181,7 +181,7 @@ def invent_contacts(
                 written=seen.written,
                 duplicate=seen.duplicate,
                 account_id=rng.choice(known).source_id if known else "",
-                lead_source=rng.choice(_LEAD_SOURCES),
+                lead_source=rng.choice(LEAD_SOURCES),
                 owner_id=rng.choice(owners),
                 next_owner_id=rng.choice(owners),
                 next_phone=format_phone(rng, rewrite) if rewrite else phone,

@@ -25,7 +25,7 @@ _FIRST_CUSTOMER_ID = 6_100_000_000_000
 FIRST_ORDER_ID = 5_600_000_000_000
 _FIRST_LINE_ID = 13_100_000_000_000
 _TAGS = ("", "gift club", "newsletter", "trade, newsletter")
-_TAX_RATE = Decimal("0.07")
+TAX_RATE = Decimal("0.07")
 _SHIPPING_USD = {Decimal(0): 40, Decimal("4.50"): 25, Decimal("8.90"): 25, Decimal("14.00"): 10}
 _DAYS_UNTIL_FIRST_ORDER = 8
 _DAYS_BETWEEN_ORDERS = 95
@@ -83,7 +83,7 @@ class Order:
     @property
     def tax(self) -> Decimal:
         """Tax on the lines."""
-        return rounded(self.subtotal * _TAX_RATE, self.currency)
+        return rounded(self.subtotal * TAX_RATE, self.currency)
 
     @property
     def total(self) -> Decimal:

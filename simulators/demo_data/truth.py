@@ -1,7 +1,7 @@
 """What the figures really are, from the clean model and never from the files.
 
 Amounts in dollars are summed exactly and rounded once, at the end: rounding row by row moves a
-total by some cents.
+total by some cents. `book_truth` has the figures of the further objects, and says what they are.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from simulators.demo_data.book_truth import book_totals
 from simulators.demo_data.clock import SHOP_ZONE, month_end, month_of, months_until
 from simulators.demo_data.identity_truth import (
+    book_xref,
     identity_totals,
     identity_xref,
     organisation_rows,
@@ -54,6 +56,7 @@ def write_truth(
             write_csv(folder / f"{name}_{batch}.csv", rows)
         totals[batch] = truth.totals()
     write_csv(folder / "identity_xref.csv", list(identity_xref(world)))
+    write_csv(folder / "book_xref.csv", list(book_xref(world)))
     write_csv(folder / "persons.csv", list(person_rows(world)))
     write_csv(folder / "orgs.csv", list(organisation_rows(world)))
     totals["file_rows"] = file_rows
@@ -111,6 +114,7 @@ class TruthAt:
             **self._shop_totals(),
             **self._billing_totals(),
             **self._win_totals(),
+            **book_totals(self._world, self._at),
         }
 
     def _shop_totals(self) -> dict[str, object]:

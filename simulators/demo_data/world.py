@@ -6,6 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulators.demo_data.billing import Subscription, invent_subscriptions
+from simulators.demo_data.books import (
+    BillingBook,
+    MarketingBook,
+    SalesBook,
+    ShopBook,
+    billing_book,
+    marketing_book,
+    sales_book,
+    shop_book,
+)
 from simulators.demo_data.hubspot import HubspotContact, invent_hubspot_contacts
 from simulators.demo_data.money import ExchangeRates, invent_rates
 from simulators.demo_data.opportunities import Opportunity, invent_opportunities
@@ -52,6 +62,10 @@ class World:
     stripe_customers: list[StripeCustomer]
     subscriptions: list[Subscription]
     charges: list[Charge]
+    sales: SalesBook
+    marketing: MarketingBook
+    billing: BillingBook
+    shop: ShopBook
 
 
 def build_world(seed: int, persons: int, timeline: Timeline) -> World:
@@ -65,6 +79,10 @@ def build_world(seed: int, persons: int, timeline: Timeline) -> World:
     orders = invent_orders(seed, shop_customers, timeline)
     shoppers = frozenset(order.person.number for order in orders)
     stripe_customers = invent_stripe_customers(seed, people, contacts, shoppers, timeline)
+    opportunities = invent_opportunities(seed, accounts, timeline)
+    hubspot_contacts = invent_hubspot_contacts(seed, people, timeline)
+    subscriptions = invent_subscriptions(seed, stripe_customers, timeline)
+    charges = invent_charges(seed, orders, stripe_customers, timeline)
     return World(
         seed=seed,
         timeline=timeline,
@@ -73,11 +91,15 @@ def build_world(seed: int, persons: int, timeline: Timeline) -> World:
         people=people,
         accounts=accounts,
         contacts=contacts,
-        opportunities=invent_opportunities(seed, accounts, timeline),
-        hubspot_contacts=invent_hubspot_contacts(seed, people, timeline),
+        opportunities=opportunities,
+        hubspot_contacts=hubspot_contacts,
         shop_customers=shop_customers,
         orders=orders,
         stripe_customers=stripe_customers,
-        subscriptions=invent_subscriptions(seed, stripe_customers, timeline),
-        charges=invent_charges(seed, orders, stripe_customers, timeline),
+        subscriptions=subscriptions,
+        charges=charges,
+        sales=sales_book(seed, people, contacts, opportunities, timeline),
+        marketing=marketing_book(seed, hubspot_contacts, timeline),
+        billing=billing_book(seed, charges, subscriptions, timeline),
+        shop=shop_book(seed, orders, timeline),
     )

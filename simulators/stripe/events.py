@@ -1,4 +1,9 @@
-"""Events: what has changed, as the objects were then. They are kept for 30 days."""
+"""Events: what has changed, as the objects were then. They are kept for 30 days.
+
+Later batches make events of now. A folder may bring events of its own in `events.jsonl`: they are
+of its past, as all its records are, and are kept until 30 days after the newest of them was made.
+They are served beside the others; a source that follows the feed from now on does not see them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from simulators.store import Body, Store, Stored
 
 HORIZON_SECONDS = 30 * 24 * 3600
+_SECOND = 1000
 
 
 @dataclass
@@ -25,12 +31,14 @@ class Events:
     Attributes:
         store: where they are kept, as records of `events`.
         version: of the API, that objects are shown in.
+        began: the second from which on events are made here; older ones are a folder's own.
         expired_until: events up to this second are gone.
     """
 
     store: Store
     version: str
     expired_until: int = 0
+    began: int = field(default_factory=lambda: int(time.time()))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def changed(self, object_: str, before: Stored | None, after: Stored) -> None:
@@ -70,9 +78,17 @@ class Events:
         self.expired_until = int(time.time())
 
     @property
-    def oldest(self) -> int:
-        """Return the first second whose events are still there."""
-        return max(int(time.time()) - HORIZON_SECONDS, self.expired_until + 1)
+    def kept(self) -> tuple[str, list[int]]:
+        """Return the condition, and its values, of the events that are still there."""
+        made = max(self.began, int(time.time()) - HORIZON_SECONDS)
+        newest = self.store.select(
+            SYSTEM, "events", "created < ?", [self.began * _SECOND],
+            order="created desc", limit=1,
+        )  # fmt: skip
+        own = newest[0].created // _SECOND - HORIZON_SECONDS if newest else self.began
+        values = [self.expired_until, made, own, self.began]
+        where = "created > ? and (created >= ? or (created >= ? and created < ?))"
+        return where, [value * _SECOND for value in values]
 
 
 def _has_ended(record: Stored) -> bool:

@@ -32,21 +32,22 @@ class Lists:
 
     store: Store
 
-    def page(self, resource: Resource, query: Query, newest: int | None = None) -> dict[str, Any]:
+    def page(
+        self, resource: Resource, query: Query, seen: tuple[str, list[Any]] = ("true", [])
+    ) -> dict[str, Any]:
         """Return a page.
 
         Args:
             resource: of which list.
             query: what was asked for.
-            newest: the last second that can be seen yet.
+            seen: the condition, and its values, of the records that can be seen.
 
         Raises:
             StripeError: the id to go on from is unknown, or what was asked cannot be expanded.
         """
         where, values = _conditions(resource, query)
-        if newest is not None:
-            where.append("created <= ?")
-            values.append(newest * _SECOND)
+        where.append(seen[0])
+        values += seen[1]
         order = "created desc, id desc"
         if (id_ := query.after or query.before) is not None:
             mark = self._mark(resource, id_, "starting_after" if query.after else "ending_before")

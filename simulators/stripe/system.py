@@ -110,22 +110,26 @@ class Stripe:
     def _list(self, resource: Resource, request: Request) -> dict[str, Any]:
         more = {"events": ["type"], "subscriptions": ["status"]}.get(resource.name, [])
         query = query_of(request.query_params, resource.filters, ["created", *more])
-        newest = self._horizon(request, query) if resource.name == "events" else None
+        seen = self._seen(request, query) if resource.name == "events" else ("true", [])
         if query.after and self._has(request, "duplicate_page"):
             query.after = self._page_before(resource, query)
-        return self.lists.page(resource, query, newest)
+        return self.lists.page(resource, query, seen)
 
-    def _horizon(self, request: Request, query: Query) -> int | None:
-        """Leave out the events that are gone; return the newest second that is there yet."""
+    def _seen(self, request: Request, query: Query) -> tuple[str, list[int]]:
+        """Return the condition of the events that can be seen: not gone, and there already."""
         if self._has(request, "events_expired"):
             self.events.expire()
-        if query.after and not self.store.count(
-            SYSTEM, "events", "id = ? and created >= ?", [query.after, self.events.oldest * 1000]
-        ):
+        where, values = self.events.kept
+        if query.after and not self._is_kept(query.after):
             raise missing(RESOURCES["events"], query.after, "starting_after")
-        query.created.append((">=", self.events.oldest))
-        late = self._has(request, "late_events")
-        return int(time.time() - late.seconds) if late else None
+        if late := self._has(request, "late_events"):
+            where += " and created <= ?"
+            values.append(int(time.time() - late.seconds) * 1000)
+        return where, values
+
+    def _is_kept(self, id_: str) -> bool:
+        where, values = self.events.kept
+        return bool(self.store.count(SYSTEM, "events", f"id = ? and {where}", [id_, *values]))
 
     def _page_before(self, resource: Resource, query: Query) -> str | None:
         """Return where the page before began: after which id, or at the start."""
@@ -135,10 +139,9 @@ class Stripe:
 
     def _one(self, resource: Resource, request: Request) -> dict[str, Any]:
         id_ = request.path_params["id"]
-        found = self.lists.one(resource, id_, expansions(request.query_params))
-        if resource.name == "events" and found["created"] < self.events.oldest:
+        if resource.name == "events" and not self._is_kept(id_):
             raise missing(resource, id_)
-        return found
+        return self.lists.one(resource, id_, expansions(request.query_params))
 
     def _nested(self, resource: Resource, name: str, request: Request) -> dict[str, Any]:
         has_parent = "parent" in request.path_params

@@ -113,7 +113,7 @@ def test_check_finds_every_problem_and_says_what_to_do(cli: Cli, exports: Path) 
             source("stripe", cli.folder / "nowhere"),
             {"name": "odd", "kind": "fax"},
             {"name": "typo", "kind": "shopify_export", "options": {"pfad": "x"}},
-            source("hubspot", exports, streams=["contacts", "deals"]),
+            source("hubspot", exports, streams=["contacts", "visits"]),
             FX,
         ],
     )
@@ -125,7 +125,7 @@ def test_check_finds_every_problem_and_says_what_to_do(cli: Cli, exports: Path) 
     assert "nowhere does not exist" in problems["sources stripe"]
     assert "Known kinds" in problems["sources odd"]
     assert "path" in problems["sources typo"]
-    assert "no stream deals" in problems["sources hubspot"]
+    assert "no stream visits" in problems["sources hubspot"]
     assert "It has: fx" in problems["fx_rates reference.rates"]
 
 

@@ -25,7 +25,7 @@ def test_the_demo_and_the_question_after_it_print_what_the_readme_shows(tmp_path
         assert result.returncode == 0, result.stderr[-4000:]
         return "\n".join(line.rstrip() for line in result.stdout.splitlines())
 
-    (shown,) = re.findall(r"```\n(Rows per stream\n.*?)\n```", README, re.DOTALL)
+    (shown,) = re.findall(r"```\n(Rows per stream.*?)\n```", README, re.DOTALL)
     ((question, answer),) = re.findall(
         r"\$ \.venv/bin/crmhouse (.*warehouse psql.*)\n([^`]*)\n```", README
     )

@@ -9,8 +9,8 @@ import pytest
 from hubspot_account import account, at, record, rows, write
 
 from crmhouse.settings import Settings, SourceConfig
-from ingestion.sources.hubspot import STREAMS
-from ingestion.sources.hubspot.options import OBJECTS
+from ingestion.sources.hubspot import MORE, STREAMS
+from ingestion.sources.hubspot.streams import OBJECTS
 from ingestion.stream_sync import Asked
 from ingestion.sync import sync_source
 from simulators.demo_data import generate
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hubspot_account import Account
 
     from crmhouse.warehouse import Warehouse
+    from ingestion.streams import Stream
 
 DECLARED = ", ".join(
     ["_deleted_at", "_source_updated_at", *(column.name for column in STREAMS[0].columns)]
@@ -98,3 +99,35 @@ def test_each_type_of_objects_arrives_engagements_among_them(
         made.sync(**chosen)
         for name in OBJECTS:
             assert made.raw("id, property_subject", name) == [("1", name), ("2", "changed")]
+
+
+@pytest.mark.parametrize("folder", ["generated"], indirect=True)
+def test_further_objects_land_as_they_do_from_exports(
+    folder: Path, tmp_path: Path, warehouse: Warehouse
+) -> None:
+    filled = [stream for stream in MORE if stream.name not in {"tickets", "products", "line_items"}]
+    names = [stream.name for stream in filled]
+    options = {"objects": OBJECTS, "streams": names, "sweep_every_hours": 0}
+    with account(folder, tmp_path, warehouse) as made:
+        for batch in ("batch_1", "batch_2"):
+            made.sync(**options)
+            from_exports(warehouse, folder, batch)
+            for stream in filled:
+                columns = ", ".join(columns_of(warehouse, stream))
+                found = made.raw(columns, stream.name)
+                assert found == rows(warehouse, columns, f"raw_exports.{stream.name}"), stream.name
+                assert found
+            if batch == "batch_1":
+                made.running.advance()
+    assert len(made.raw("id", "companies", where="_deleted_at is not null")) > 0
+
+
+def columns_of(warehouse: Warehouse, stream: Stream) -> list[str]:
+    """The columns that an export has, and which rows are deleted."""
+    with warehouse.connect() as connection:
+        found = connection.execute(
+            "select column_name from information_schema.columns where table_schema = 'raw_exports' "
+            "and table_name = %s and column_name not like '\\_%%' order by 1",
+            [stream.name],
+        ).fetchall()
+    return [*stream.key, "_deleted_at is null", *(f'"{name}"' for (name,) in found)]

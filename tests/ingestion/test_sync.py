@@ -162,6 +162,21 @@ def test_a_stream_without_any_file_is_named_in_the_log(
     assert str(tmp_path) in caplog.text
 
 
+def test_an_export_may_lack_what_not_every_one_has(
+    warehouse: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "batch_1/shopify/orders.jsonl", ORDER.format(1, 1, "5.00"))
+    configured = export(tmp_path, "shopify")
+    where = f"{tmp_path}/batch_*/shopify/customers.csv, .jsonl or another known format"
+    assert connector(*configured).check() == [f"No file for stream customers: looked for {where}."]
+    assert sync(warehouse, configured).keys() == {"batch_1/shopify/orders.jsonl"}
+    assert caplog.text.count("No file for stream") == 1
+    with warehouse.connect() as connection:
+        for table in ("products", "variants"):
+            found = connection.execute(f"select count(*) from raw_shopify.{table}").fetchall()
+            assert found == [(0,)]
+
+
 def test_a_bad_file_that_was_taken_away_ends_the_failure(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -214,7 +229,7 @@ def test_a_sync_with_patience_waits_for_whoever_holds_its_source(
             lambda _: (Settings(), SourceConfig(name="x", kind="telepathy")),
             "Known kinds: database, files",
         ),
-        (lambda f: only(export(f, "stripe"), "n"), "It has: charges"),
+        (lambda f: only(export(f, "stripe"), "n"), "It has: balance_transactions, charges"),
     ],
 )
 def test_a_faulty_configuration_says_what_is_wrong(

@@ -149,6 +149,36 @@ def test_who_asks_too_fast_is_told_to_come_again(running: StandIn) -> None:
     assert refused[0].headers["Stripe-Should-Retry"] == "true"
 
 
+def test_events_of_the_folder_are_kept_until_thirty_days_after_the_newest(
+    tmp_path: Path,
+) -> None:
+    def event(number: int, days: float, kind: str = "customer.created") -> dict[str, Any]:
+        created = FIRST_SECOND + int(days * 24 * 3600)
+        shown = {"object": customer(number)}
+        return {"id": f"evt_{number}", "created": created, "type": kind, "data": shown}
+
+    first = [event(1, 0), event(2, 1), event(3, 30.5, "charge.failed")]
+    second = [event(4, 50, "charge.failed")]
+    folder = lay_out(
+        tmp_path / "data",
+        {"events": first, "customers": [customer(1)]},
+        {"events": second, "customers": [customer(1, name="New")]},
+    )
+    with account(folder, tmp_path) as running:
+        assert ids(running, "events") == ["evt_3", "evt_2"]
+        assert ids(running, "events", limit=1, starting_after="evt_3") == ["evt_2"]
+        assert ids(running, "events", type="charge.*") == ["evt_3"]
+        assert get(running, "events/evt_2").json()["data"]["object"]["id"] == "cus_000002"
+        assert get(running, "events/evt_1").status_code == 404
+        running.advance()
+        made, *rest = ids(running, "events")
+        assert rest == ["evt_4", "evt_3"]
+        assert get(running, f"events/{made}").json()["type"] == "customer.updated"
+        running.fault("events_expired", times=1)
+        assert ids(running, "events") == []
+        assert get(running, "events/evt_4").status_code == 404
+
+
 def test_events_that_expired_are_gone(running: StandIn) -> None:
     running.advance()
     (id_,) = ids(running, "events")

@@ -1,5 +1,5 @@
 """HubSpot: its objects as streams, read from exports or over its API."""
 
-from ingestion.sources.hubspot.streams import STREAMS
+from ingestion.sources.hubspot.streams import MORE, STREAMS
 
-__all__ = ["STREAMS"]
+__all__ = ["MORE", "STREAMS"]

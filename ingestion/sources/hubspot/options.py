@@ -6,10 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
-OBJECTS = (
-    "contacts", "companies", "deals", "tickets", "products", "line_items", "calls", "emails",
-    "meetings", "notes", "tasks",
-)  # fmt: skip
+from ingestion.sources.hubspot.streams import OBJECTS
+
 PAIRS = ("contacts/companies", "deals/companies", "deals/contacts")
 _MOST = 10_000
 

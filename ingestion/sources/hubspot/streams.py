@@ -49,6 +49,12 @@ CONTACTS = object_stream("contacts", _CONTACT_PROPERTIES)
 
 STREAMS = (CONTACTS,)
 
+OBJECTS = (
+    "contacts", "companies", "deals", "tickets", "products", "line_items", "calls", "emails",
+    "meetings", "notes", "tasks",
+)  # fmt: skip
+"""The standard types of objects."""
+
 OWNERS = Stream(
     name="owners",
     object="owners",
@@ -76,6 +82,10 @@ PIPELINES = Stream(
     deleted="archived",
     snapshot=True,
 )
+
+
+MORE = (*(object_stream(name) for name in OBJECTS[1:]), OWNERS, PIPELINES)
+"""What an export may have besides; associations are in none."""
 
 
 def edge_stream(pair: str) -> Stream:

@@ -1,5 +1,5 @@
 """Salesforce: its objects as streams, read over its APIs."""
 
-from ingestion.sources.salesforce.streams import STREAMS
+from ingestion.sources.salesforce.streams import MORE, STREAMS
 
-__all__ = ["STREAMS"]
+__all__ = ["MORE", "STREAMS"]

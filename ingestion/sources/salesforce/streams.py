@@ -127,7 +127,7 @@ MORE = (
         *columns(BOOLEAN, "IsActive"),
     ),
 )
-"""What the API gives besides; exports do not have these."""
+"""What the API gives besides, and what an export may have."""
 
 DECLARED = {stream.object: stream for stream in (*STREAMS, *MORE)}
 """The declared streams by the name of their object."""

@@ -1,6 +1,6 @@
 """Shopify: the streams of its exports, and the connector to its GraphQL Admin API."""
 
 from ingestion.sources.shopify.options import ShopifyOptions
-from ingestion.sources.shopify.streams import STREAMS
+from ingestion.sources.shopify.streams import MORE, STREAMS
 
-__all__ = ["STREAMS", "ShopifyOptions"]
+__all__ = ["MORE", "STREAMS", "ShopifyOptions"]

@@ -42,8 +42,7 @@ STREAMS = (
     ),
 )
 
-API_STREAMS = (
-    *STREAMS,
+MORE = (
     Stream(
         name="products",
         object="products",
@@ -52,8 +51,10 @@ API_STREAMS = (
             *columns(ColumnType.BIGINT, "id"),
             *columns(TEXT, "title", "handle", "vendor", "product_type", "status", "tags"),
             *columns(TIME, "created_at", "updated_at"),
+            *columns(ColumnType.BOOLEAN, "deleted"),
         ),
         version="updated_at",
+        deleted="deleted",
     ),
     Stream(
         name="variants",
@@ -64,8 +65,13 @@ API_STREAMS = (
             *columns(TEXT, "title", "sku", "barcode"),
             *columns(NUMERIC, "price"),
             *columns(TIME, "created_at", "updated_at"),
+            *columns(ColumnType.BOOLEAN, "deleted"),
         ),
         version="updated_at",
+        deleted="deleted",
     ),
 )
-"""What the API delivers: exports have no products."""
+"""What the API delivers besides; an export may have them, and flags what was deleted."""
+
+API_STREAMS = (*STREAMS, *MORE)
+"""All that the API delivers."""

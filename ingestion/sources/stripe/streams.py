@@ -1,7 +1,8 @@
 """Stripe: its objects as streams. They carry no time of their last change.
 
 Times are seconds since 1970 and amounts are minor units, as Stripe sends them; staging converts.
-`STREAMS` are those that exports have, `API_STREAMS` all that the API delivers.
+`STREAMS` are those that every export has, `MORE` what the API delivers besides, and an export may
+have.
 """
 
 from __future__ import annotations
@@ -59,8 +60,7 @@ STREAMS = (
     ),
 )
 
-API_STREAMS = (
-    *STREAMS,
+MORE = (
     _object(
         "payment_intents",
         *columns(TEXT, "customer", "status", "currency", "latest_charge"),
@@ -123,3 +123,6 @@ API_STREAMS = (
         *_METADATA,
     ),
 )
+
+API_STREAMS = (*STREAMS, *MORE)
+"""All that the API delivers."""
