@@ -116,7 +116,11 @@ def invent_companies(
         companies.append(company)
     for company in pick(rng, companies, 0.1):
         company.edited_at = _after_batch_1(rng, company.created_at, timeline)
-    early = [company for company in companies if company.created_at < timeline.end_batch_1]
+    early = [
+        company
+        for company in companies
+        if company.created_at < timeline.end_batch_1 and company.edited_at is None
+    ]
     for first in pick(rng, early, 0.06):
         next_id += rng.randrange(1, 9)
         again_at = between(rng, first.created_at, timeline.end_batch_1)

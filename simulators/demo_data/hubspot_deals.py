@@ -92,7 +92,7 @@ def invent_deals(
             deals.append(
                 _deal(rng, str(next_id), company, known, owners=owners, ends=timeline.end_batch_2)
             )
-    for deal in pick(rng, deals, 0.04):
+    for deal in pick(rng, deals, 0.04, at_least=1):
         earliest = max(deal.visits[-1][1], timeline.end_batch_1)
         deal.removed_at = between(rng, earliest, timeline.end_batch_2)
     return deals

@@ -97,7 +97,8 @@ def invent_engagements(
                     done_at=done_at if kind == "tasks" and happens(rng, 0.7) else None,
                 )
             )
-    for engagement in pick(rng, engagements, 0.03):
+    alone = [engagement for engagement in engagements if engagement.deal is None]
+    for engagement in pick(rng, alone, 0.03):
         earliest = max(engagement.created_at, timeline.end_batch_1)
         engagement.removed_at = between(rng, earliest, timeline.end_batch_2)
     return engagements

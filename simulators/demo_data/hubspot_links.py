@@ -8,6 +8,7 @@ changes neither the contact nor the company.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from simulators.demo_data.chance import between, pick, stream
@@ -97,13 +98,14 @@ def invent_links(
     employments = list(_employments(contacts, companies))
     for link in pick(rng, employments, 0.2):
         link.labelled_at = between(rng, link.created_at, timeline.end_batch_2)
-    meetings = [link for engagement in engagements for link in _of_engagement(engagement)]
-    links = [*employments, *(link for deal in deals for link in _of_deal(deal)), *meetings]
-    free = [link for link in meetings if link.pair[1] == "deals" and not link.removed_at]
-    for link in pick(rng, free, 0.05):
+    of_deals = [list(_of_deal(deal)) for deal in deals]
+    # The second contact of a deal may be taken off it.
+    further = [link for links in of_deals for link in links[2:] if link.removed_at is None]
+    for link in pick(rng, further, 0.1, at_least=0):
         earliest = max(link.created_at, timeline.end_batch_1)
         link.removed_at = between(rng, earliest, timeline.end_batch_2)
-    return links
+    talks = (link for engagement in engagements for link in _of_engagement(engagement))
+    return [*employments, *chain.from_iterable(of_deals), *talks]
 
 
 def _employments(
