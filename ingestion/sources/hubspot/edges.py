@@ -135,14 +135,14 @@ class EdgeSlices:
         low = max(0, cursor - round(self.options.lookback * 1000))
         searches = Searches(self.crm, self._one, [cursor_of(self._one)], self.options.window_rows)
         for found in searches.within(Window(low, self.began)) if low < self.began else ():
-            texts = searches.everything(found)
-            if not texts:
+            records = searches.everything(found)
+            if not records:
                 continue
             reading = Reading(newest=cursor)
-            for text in texts.values():
-                reading.note(record(self._one, msgspec.Raw(text)))
+            for one in records.values():
+                reading.note(one)
             cursor = reading.newest
-            edges = [*self._of(texts)]
+            edges = [*self._of(records)]
             yield Slice(
                 CHANGES,
                 lambda edges=edges: self._batches(edges),  # type: ignore[misc]

@@ -109,10 +109,9 @@ class Records:
 
     def found(self, found: Found) -> list[Record]:
         """Return the records of a window, all of them."""
-        if not self.history:
-            texts: Iterable[bytes] = self.searches.everything(found).values()
-            return [record(self.stream.object, msgspec.Raw(text)) for text in texts]
         ids = self.searches.everything(found)
+        if not self.history:
+            return [*ids.values()]
         raws = self.crm.read(self.stream.object, ids, self.properties, self.history)
         return [record(self.stream.object, raw) for raw in raws]
 
