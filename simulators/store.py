@@ -253,33 +253,27 @@ class Store:
             limit: at most so many; all when negative.
             offset: leave out so many.
         """
-        with self._lock:
-            return [*self._selected(system, object_, where, values, order, limit, offset)]
-
-    def each(
-        self,
-        system: str,
-        object_: str,
-        where: str = "true",
-        values: Sequence[Any] = (),
-        *,
-        order: str = "position",
-        limit: int = -1,
-    ) -> Iterator[Stored]:
-        """Yield records, one in memory at a time; see `select`. Nobody else is served meanwhile."""
-        with self._lock:
-            yield from self._selected(system, object_, where, values, order, limit, 0)
-
-    def _selected(self, *asked: Any) -> Iterator[Stored]:  # noqa: ANN401  # of select, in its order
-        system, object_, where, values, order, limit, offset = asked
         query = (
             f"select {_COLUMNS} from records where {_OF} and ({where}) "  # noqa: S608  # ours
             f"order by {order} limit ? offset ?"
         )
-        found = self._connection.execute(query, [system, object_, *values, limit, offset])
-        with closing(found) as rows:
-            for id_, position, created, modified, deleted, body in rows:
-                yield Stored(id_, position, created, modified, bool(deleted), json.loads(body))
+        asked = [system, object_, *values, limit, offset]
+        with self._lock, closing(self._connection.execute(query, asked)) as rows:
+            return [
+                Stored(id_, position, created, modified, bool(deleted), json.loads(body))
+                for id_, position, created, modified, deleted, body in rows
+            ]
+
+    def each(
+        self, system: str, object_: str, where: str = "true", values: Sequence[Any] = ()
+    ) -> Iterator[Stored]:
+        """Yield records by their position, some in memory at a time; see `select`."""
+        last = 0
+        while some := self.select(
+            system, object_, f"position > ? and ({where})", [last, *values], limit=_ROWS_AT_ONCE
+        ):
+            yield from some
+            last = some[-1].position
 
 
 def milliseconds(value: object) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import itertools
+import threading
 from array import array
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,6 +25,7 @@ _DELIMITERS = {
 }  # fmt: skip
 _LINE_ENDS = {"LF": "\n", "CRLF": "\r\n"}
 _PAGES_AT_ONCE = 5
+_MOMENT = 5  # seconds
 _FAULTS = {"job_slow": "InProgress", "job_failed": "Failed", "job_aborted": "Aborted"}
 
 
@@ -36,12 +38,20 @@ class Job:
         header: the first line of its results.
         lines: the others.
         starts: where each of these begins, and at last where they end.
+        work: collects the results.
     """
 
     body: dict[str, Any]
     header: bytes
     lines: bytearray = field(default_factory=bytearray)
     starts: array[int] = field(default_factory=lambda: array("Q", [0]))
+    work: threading.Thread = field(default_factory=threading.Thread)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Say whether results are still to come, after a moment in which most jobs end."""
+        self.work.join(_MOMENT)
+        return self.work.is_alive()
 
     @property
     def rows(self) -> int:
@@ -110,15 +120,23 @@ class Bulk:
             csv_line(query.fields, how),
         )  # fmt: skip
         chosen = [known[name] for name in query.fields]
-        for row in self.org.each(query, is_all=operation == "queryAll"):
-            job.add(csv_line([csv_value(found, row.body) for found in chosen], how))
+        rows = self.org.each(query, is_all=operation == "queryAll")
+
+        def fill() -> None:
+            for row in rows:
+                job.add(csv_line([csv_value(found, row.body) for found in chosen], how))
+
+        job.work = threading.Thread(target=fill, daemon=True)
+        job.work.start()
         self.jobs[name] = job
         return self.jobs[name].body
 
     def get(self, name: str) -> dict[str, Any]:
         """Tell of a job, and let it get on."""
         job = self._job(name)
-        if job.body["state"] in {"UploadComplete", "InProgress"}:
+        if job.is_at_work:
+            job.body["state"] = "InProgress"
+        elif job.body["state"] in {"UploadComplete", "InProgress"}:
             path = f"{job.body['object']} {name}"
             fault = self.org.faults.take(SYSTEM, path, *_FAULTS)
             job.body["state"] = _FAULTS[fault.kind] if fault else "JobComplete"

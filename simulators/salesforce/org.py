@@ -100,17 +100,23 @@ class Org:
 
     def select(self, query: Query, *, is_all: bool) -> list[Stored]:
         """Return the records of a query, without the newest ones while these are late."""
-        return [*self.each(query, is_all=is_all)]
+        where, values = self._seen_now(query, is_all=is_all)
+        return self.store.select(
+            SYSTEM, query.object, where, values, order=query.order, limit=query.limit
+        )
 
     def each(self, query: Query, *, is_all: bool) -> Iterator[Stored]:
-        """Yield the records of a query; see `select`."""
+        """Yield the same records; as they are now, if the query has neither order nor limit."""
+        if query.limit >= 0 or query.order != soql.Query.order:
+            return iter(self.select(query, is_all=is_all))
+        return self.store.each(SYSTEM, query.object, *self._seen_now(query, is_all=is_all))
+
+    def _seen_now(self, query: Query, *, is_all: bool) -> tuple[str, list[Any]]:
         where, values = self._visible(query, is_all=is_all)
         if self.faults.take(SYSTEM, query.object, "late_rows"):
             newest = self.store.newest(SYSTEM, query.object, where, values)
-            where, values = f"{where} and modified < ?", [*values, newest]
-        yield from self.store.each(
-            SYSTEM, query.object, where, values, order=query.order, limit=query.limit
-        )
+            return f"({where}) and modified < ?", [*values, newest]
+        return where, values
 
     def _visible(self, query: Query, *, is_all: bool) -> tuple[str, list[Any]]:
         """Return the condition of a query, and its values, for those records that may be seen."""
