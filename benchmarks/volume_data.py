@@ -1,6 +1,4 @@
-"""The rows of `data` as a folder that the stand-ins serve: opportunities of Salesforce, contacts of
-HubSpot.
-"""
+"""The rows of `data` as a folder of the stand-ins: opportunities, or contacts of HubSpot."""
 
 from __future__ import annotations
 
@@ -79,9 +77,7 @@ def _write_contacts(path: Path, rows: int) -> None:
                 file.write(b"\n")
 
 
-def _contacts(
-    ids: range, properties: list[dict[str, str | None]]
-) -> Iterator[dict[str, object]]:
+def _contacts(ids: range, properties: list[dict[str, str | None]]) -> Iterator[dict[str, object]]:
     for id_, shown in zip(ids, properties, strict=True):
         yield {
             "id": str(id_),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import re
 import sqlite3
 import sys
@@ -18,6 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from crmhouse.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Body = dict[str, Any]
+
+_decode = msgspec.json.Decoder(Body).decode
 
 _BATCH = re.compile(r"batch_(\d+)")
 _ROWS_AT_ONCE = 5000
@@ -197,7 +200,7 @@ class Store:
             (
                 [
                     system, object_, record.id, next(self._positions), record.created,
-                    record.modified, record.deleted, json.dumps(record.body, ensure_ascii=False),
+                    record.modified, record.deleted, msgspec.json.encode(record.body).decode(),
                 ]
                 for record in records
             ),
@@ -260,7 +263,7 @@ class Store:
         asked = [system, object_, *values, limit, offset]
         with self._lock, closing(self._connection.execute(query, asked)) as rows:
             return [
-                Stored(id_, position, created, modified, bool(deleted), json.loads(body))
+                Stored(id_, position, created, modified, bool(deleted), _decode(body))
                 for id_, position, created, modified, deleted, body in rows
             ]
 
@@ -310,7 +313,7 @@ def _json_rows(path: Path) -> Iterator[Body]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             if line.strip():
-                yield json.loads(line)
+                yield _decode(line)
 
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Body]]] = {

@@ -132,7 +132,7 @@ class Searches:
                 window, asked = _rest(window, rows) or self._after_moment(window, records), None
             page = self._page(window, asked)
 
-    def _after_moment(self, window: Window, records: dict[str, bytes]) -> Window:
+    def _after_moment(self, window: Window, records: dict[str, Record]) -> Window:
         """Read the first millisecond of a window by ids, and return what follows it."""
         moment = replace(window, high=window.low + 1)
         moment = replace(moment, ids=(0, self._last_id(moment)))

@@ -200,6 +200,7 @@ class ShopifyConnector(ByOneProcess):
 
     def _changes(self, stream: Stream, known: Mapping[str, Any]) -> Generator[Slice]:
         """Yield the window since the last one, in parts, each of which is remembered."""
+        self.client.expect(OBJECTS[stream.name].page, known.get("rows"))
         pages = self._pages(stream, Window.after(known, self.options.lookback, _now()))
         is_first = not known
         while not pages.are_done:

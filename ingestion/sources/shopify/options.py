@@ -45,7 +45,7 @@ class ShopifyOptions(BaseModel):
         "some become visible late.",
     )
     bulk_from_rows: int = Field(
-        default=2000,
+        default=250,
         ge=1,
         description="From so many records on, everything is read by a bulk operation.",
     )
