@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import request_counts
 import volume
 from processes import HERE, Server
+from served import CREDENTIALS
 
 from crmhouse.settings import Settings
 from crmhouse.warehouse import open_warehouse
@@ -39,12 +40,20 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--requests", action="store_true", help="count requests, with the generated demo data")
     add("--persons", type=int, default=_PERSONS, help=f"persons of that data ({_PERSONS})")
     add("--rows", type=int, help="load so many contacts of HubSpot, and rows of Salesforce")
+    add("--sources", type=_systems, default=(*CREDENTIALS,), help="some of the four services (all)")
     add("--profile", action="store_true", help="print where first loads spend their time")
     add("--output", type=Path, help="the JSON (benchmarks/results/<date>-connectors.json)")
     found = parser.parse_args(arguments)
     if not (found.requests or found.rows):
         parser.error("say --requests, --rows N, or both")
     return found
+
+
+def _systems(text: str) -> tuple[str, ...]:
+    systems = tuple(text.split(","))
+    if unknown := sorted({*systems} - {*CREDENTIALS}):
+        raise argparse.ArgumentTypeError(f"no such service: {', '.join(unknown)}")
+    return systems
 
 
 def main() -> None:
@@ -59,12 +68,16 @@ def main() -> None:
             server = Server(warehouse)
             content["postgresql"] = server.version
             if asked.requests:
-                counts = [*request_counts.measure(server, folder, asked.persons)]
+                measured = request_counts.measure(server, folder, asked.persons, asked.sources)
+                counts = [*measured]
                 content["requests"] = request_counts.as_json(counts)
                 print("\n".join(["", *request_counts.lines(counts)]), flush=True)
             if asked.rows:
                 volumes = []
-                for found in volume.measure(server, folder, asked.rows, profile=asked.profile):
+                ways = [way for way in volume.WAYS if way.system in asked.sources]
+                for found in volume.measure(
+                    server, folder, asked.rows, ways, profile=asked.profile
+                ):
                     volumes.append(found)
                     print("\n".join(["", *volume.lines([found])]), flush=True)
                 content["volume"] = volume.as_json(volumes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from least import STEPS, least
 from processes import run
-from served import CREDENTIALS, serving
+from served import serving
 
 from simulators.demo_data import generate
 
@@ -64,14 +64,14 @@ class Count:
         return round(sum(self.asked.values()) / sum(self.least.values()), 2)
 
 
-def measure(server: Server, folder: Path, persons: int) -> Iterator[Count]:
+def measure(server: Server, folder: Path, persons: int, systems: Sequence[str]) -> Iterator[Count]:
     """Count the requests of a first load, of a sync with nothing new, and of the second batch."""
     data = generate(folder / "demo", persons=persons).folder
     with ExitStack() as stack:
         served = stack.enter_context(serving(data, folder))
         databases = {
             system: stack.enter_context(server.database(f"of_{system}", migrated=True))
-            for system in CREDENTIALS
+            for system in systems
         }
         for step in STEPS:
             if step == STEPS[-1]:

@@ -92,7 +92,6 @@ class Volume:
         limit_rows: how many these are.
         nothing_new: the sync after the first load.
         stand_in_cpu: seconds that the stand-in used meanwhile, by the number of records.
-        said: the profile.
     """
 
     label: str
@@ -119,20 +118,22 @@ class Volume:
         return self.loads[self.rows].peak_mb / self.loads[min(self.loads)].peak_mb
 
 
-def measure(server: Server, folder: Path, rows: int, *, profile: bool) -> Iterator[Volume]:
-    """Measure every way, first with fewer records and then with all of them."""
-    small = min(rows, SMALL_ROWS) if rows > SMALL_ROWS else max(1, rows // 2)
-    found = {way.label: Volume(way.label, rows, limit_rows=small) for way in WAYS}
-    for system in dict.fromkeys(way.system for way in WAYS):
-        ways = [way for way in WAYS if way.system == system]
+def measure(
+    server: Server, folder: Path, rows: int, ways: Sequence[Way], *, profile: bool
+) -> Iterator[Volume]:
+    """Measure these ways, first with fewer records and then with all of them."""
+    small = SMALL_ROWS if rows > SMALL_ROWS else max(1, rows // 2)
+    found = {way.label: Volume(way.label, rows, limit_rows=small) for way in ways}
+    for system in dict.fromkeys(way.system for way in ways):
+        of_system = [way for way in ways if way.system == system]
         for count in (small, rows):
             with _served(folder, system, count) as served:
-                for way in ways:
+                for way in of_system:
                     say(f"{way.label}, {count:,} records")
                     _measure(server, served, way, count, found[way.label])
                     if profile and count == small:
                         print(_first_load(server, served, way, count, profile=True)[0].said)
-        yield from (found[way.label] for way in ways)
+        yield from (found[way.label] for way in of_system)
 
 
 def _measure(server: Server, served: Served, way: Way, rows: int, found: Volume) -> None:
