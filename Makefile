@@ -1,4 +1,4 @@
-.PHONY: demo test browser lint bench clean lock
+.PHONY: demo test browser lint bench bench-http clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,6 +26,9 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/landing.py $(BENCH)
+
+bench-http: .venv/ready
+	$(BIN)/python benchmarks/connectors.py $(or $(BENCH),--requests --rows 1000000)
 
 # The lock files carry hashes and no index address, so they install from any index.
 # They are complete, so they are installed without resolving again (--no-deps).

@@ -127,15 +127,24 @@ class Server:
             return str(connection.info.parameter_status("server_version"))
 
 
-def require(warehouse: Warehouse, table: str, expected: Total, *, by: str) -> None:
+def require(
+    warehouse: Warehouse, table: str, expected: Total, *, by: str, amount: str = "amount"
+) -> None:
     """See that a side has landed every row in its newest version.
+
+    Args:
+        warehouse: where it has landed.
+        table: with its schema.
+        expected: what it should be.
+        by: who has landed it.
+        amount: the column of the amount.
 
     Raises:
         SystemExit: it has not; its time would mean nothing.
     """
     with warehouse.connect() as connection:
         found = connection.execute(
-            f"select count(*), (sum(amount::numeric) * 100)::numeric(30, 0) from {table}"
+            f"select count(*), (sum({amount}::numeric) * 100)::numeric(30, 0) from {table}"
         ).fetchone()
     if found != (expected.rows, expected.cents):
         sys.exit(

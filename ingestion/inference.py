@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ingestion.batches import Values
 
 _BIGGEST = 2**63 - 1
+_TEXT_OR_NULL = {str, type(None)}
 
 
 def infer(values: Values) -> ColumnType | None:
@@ -24,6 +25,8 @@ def infer(values: Values) -> ColumnType | None:
     """
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return None if values.null_count == len(values) else arrow_type(values.type)
+    if (kinds := set(map(type, values))) <= _TEXT_OR_NULL:
+        return ColumnType.TEXT if str in kinds else None
     found: ColumnType | None = None
     for value in values:
         if value is None:

@@ -244,7 +244,8 @@ def _finish(
         forget(connection, run, part.overtakes)
     if table.columns and not part.held:
         arrived = staging.target if part.holds != "keys" else None
-        again: Again = "stream" if part.holds == "all" else "slice" if part.rereads else "record"
+        is_whole = part.holds == "all" and part.span() is None
+        again: Again = "stream" if is_whole else "slice" if part.rereads else "record"
         supersede(connection, run, table, arrived, again)
     run.record(connection)
     refresh_statistics(connection, table.identifier, run.changed)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import re
 import sqlite3
 import sys
@@ -18,6 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from crmhouse.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
+_decode = msgspec.json.Decoder(Body).decode
+
 _BATCH = re.compile(r"batch_(\d+)")
 _ROWS_AT_ONCE = 5000
+_PRAGMAS = """
+pragma journal_mode = off;
+pragma synchronous = off;
+pragma cache_size = -131072;
+"""
 _OF = "system = ? and object = ?"
 _COLUMNS = "id, position, created, modified, deleted, body"
 _SCHEMA = """
@@ -44,7 +52,7 @@ create table if not exists records (
 ) without rowid;
 create index if not exists by_position on records (system, object, position);
 create index if not exists by_created on records (system, object, created, id);
-create index if not exists by_modified on records (system, object, modified, id);
+create index if not exists by_modified on records (system, object, modified, id, deleted);
 create table if not exists loaded (batch integer primary key);
 """
 
@@ -111,14 +119,13 @@ class Store:
     _connection: sqlite3.Connection = field(init=False)
     _positions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _listeners: dict[str, Changed] = field(default_factory=dict)
+    _objects: dict[str, dict[str, None]] = field(default_factory=dict)
     batch: int = 0
 
     def __post_init__(self) -> None:
         self.database.unlink(missing_ok=True)
         self._connection = sqlite3.connect(self.database, check_same_thread=False)
-        self._connection.executescript(
-            "pragma journal_mode = off; pragma synchronous = off;" + _SCHEMA
-        )
+        self._connection.executescript(_PRAGMAS + _SCHEMA)
 
     def close(self) -> None:
         """Close the file."""
@@ -173,32 +180,36 @@ class Store:
         self, system: str, object_: str, records: Iterable[Stored], *, is_first: bool
     ) -> None:
         rows = iter(records)
-        changed = self._listeners.get(system)
+        changed = None if is_first else self._listeners.get(system)
         while some := list(itertools.islice(rows, _ROWS_AT_ONCE)):
             with self._lock, self._connection:
-                for record in some:
-                    before = self.get(system, object_, record.id) if not is_first else None
-                    self._connection.execute(
-                        "insert into records values (?, ?, ?, ?, ?, ?, ?, ?) "
-                        "on conflict do update set created = excluded.created, "
-                        "modified = excluded.modified, deleted = excluded.deleted, "
-                        "body = excluded.body",
-                        [
-                            system, object_, record.id, next(self._positions), record.created,
-                            record.modified, record.deleted,
-                            json.dumps(record.body, ensure_ascii=False),
-                        ],
-                    )  # fmt: skip
-                    if changed and not is_first:
-                        changed(object_, before, record)
+                self._objects.setdefault(system, {})[object_] = None
+                if changed is None:
+                    self._write(system, object_, some)
+                    continue
+                for record in some:  # each sees those before it
+                    before = self.get(system, object_, record.id)
+                    self._write(system, object_, [record])
+                    changed(object_, before, record)
+
+    def _write(self, system: str, object_: str, records: Iterable[Stored]) -> None:
+        self._connection.executemany(
+            "insert into records values (?, ?, ?, ?, ?, ?, ?, ?) "
+            "on conflict do update set created = excluded.created, "
+            "modified = excluded.modified, deleted = excluded.deleted, body = excluded.body",
+            (
+                [
+                    system, object_, record.id, next(self._positions), record.created,
+                    record.modified, record.deleted, msgspec.json.encode(record.body).decode(),
+                ]
+                for record in records
+            ),
+        )  # fmt: skip
 
     def objects(self, system: str) -> list[str]:
         """Return the objects that a system has records of."""
         with self._lock:
-            rows = self._connection.execute(
-                "select distinct object from records where system = ? order by object", [system]
-            )
-            return [name for (name,) in rows]
+            return sorted(self._objects.get(system, ()))
 
     def get(self, system: str, object_: str, id_: str) -> Stored | None:
         """Return a record."""
@@ -212,6 +223,15 @@ class Store:
         with self._lock:
             row = self._connection.execute(query, [system, object_, *values]).fetchone()
         return int(row[0])
+
+    def newest(
+        self, system: str, object_: str, where: str = "true", values: Sequence[Any] = ()
+    ) -> int:
+        """Return the newest time of change, in milliseconds since 1970; see `select`."""
+        query = f"select max(modified) from records where {_OF} and ({where})"  # noqa: S608  # ours
+        with self._lock:
+            row = self._connection.execute(query, [system, object_, *values]).fetchone()
+        return int(row[0] or 0)
 
     def select(
         self,
@@ -240,16 +260,23 @@ class Store:
             f"select {_COLUMNS} from records where {_OF} and ({where}) "  # noqa: S608  # ours
             f"order by {order} limit ? offset ?"
         )
-        with (
-            self._lock,
-            closing(
-                self._connection.execute(query, [system, object_, *values, limit, offset])
-            ) as rows,
-        ):
+        asked = [system, object_, *values, limit, offset]
+        with self._lock, closing(self._connection.execute(query, asked)) as rows:
             return [
-                Stored(id_, position, created, modified, bool(deleted), json.loads(body))
+                Stored(id_, position, created, modified, bool(deleted), _decode(body))
                 for id_, position, created, modified, deleted, body in rows
             ]
+
+    def each(
+        self, system: str, object_: str, where: str = "true", values: Sequence[Any] = ()
+    ) -> Iterator[Stored]:
+        """Yield records by their position, some in memory at a time; see `select`."""
+        last = 0
+        while some := self.select(
+            system, object_, f"position > ? and ({where})", [last, *values], limit=_ROWS_AT_ONCE
+        ):
+            yield from some
+            last = some[-1].position
 
 
 def milliseconds(value: object) -> int:
@@ -286,7 +313,7 @@ def _json_rows(path: Path) -> Iterator[Body]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             if line.strip():
-                yield json.loads(line)
+                yield _decode(line)
 
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Body]]] = {

@@ -49,7 +49,8 @@ class Limit:
             cost: tokens that it takes; at most those of a burst are waited for.
         """
         with self._places:
-            time.sleep(self._take(min(cost, self.rule.burst)))
+            if wait := self._take(min(cost, self.rule.burst)):
+                time.sleep(wait)
             yield
 
     def pause(self, seconds: float) -> None:

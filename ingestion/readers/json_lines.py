@@ -13,9 +13,10 @@ from ingestion.readers.encodings import as_utf8
 from ingestion.readers.reading import AS_USUAL, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
+    from ingestion.batches import Values
     from ingestion.streams import Stream
 
 BATCH_BYTES = 64 << 20
@@ -74,11 +75,36 @@ def batch_of(lines: list[bytes], flatten: Mapping[str, str], what: str = "line")
         if not isinstance(record, dict):
             rejects.append(_reject("not_a_record", f"the {what} is not a JSON object", line))
             continue
-        records.append(flat(record, flatten) if flatten else record)
+        records.append(record)
         kept.append(line)
-    names = dict.fromkeys(name for record in records for name in record)
-    fields = {name: [record.get(name) for record in records] for name in names}
+    fields = _fields(records, flatten)
     return Batch(fields, len(records), lambda position: _text(kept[position]), tuple(rejects))
+
+
+def _fields(records: Sequence[dict[str, Any]], flatten: Mapping[str, str]) -> dict[str, Values]:
+    """Return the values of each field, those of nested objects lifted as `flat` does it."""
+    found = _turned(records)
+    for name in flatten.keys() & (found or {}).keys():
+        inner = _turned(found.pop(name)) if found else None
+        if found is not None and inner is not None:
+            found.update((f"{name}.{key}", values) for key, values in inner.items())
+        else:
+            found = None
+    if found is None:  # field by field, for records that differ in what they have
+        records = [flat(record, flatten) for record in records]
+        names = dict.fromkeys(name for record in records for name in record)
+        found = {name: [record.get(name) for record in records] for name in names}
+    return found
+
+
+def _turned(records: Sequence[Any]) -> dict[str, Values] | None:
+    """Turn objects that have the same fields in the same order into columns; None for others."""
+    if not records or not isinstance(records[0], dict):
+        return None
+    shape = tuple(records[0])
+    if any(type(record) is not dict or tuple(record) != shape for record in records):
+        return None
+    return dict(zip(shape, zip(*map(dict.values, records), strict=True), strict=True))
 
 
 def flat(record: dict[str, Any], flatten: Mapping[str, str]) -> dict[str, Any]:

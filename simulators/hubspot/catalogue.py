@@ -75,12 +75,14 @@ class Census:
 
     Attributes:
         properties: their names: those that records have, and those of HubSpot.
+        names: the same, to look them up.
         alive: ids of the records that are there, ascending.
         archived: ids of the archived ones, ascending.
         hidden: ids of the records that are no longer there: merged into others, or purged.
     """
 
     properties: tuple[str, ...]
+    names: frozenset[str]
     alive: tuple[int, ...]
     archived: tuple[int, ...]
     hidden: frozenset[str]
@@ -164,6 +166,7 @@ class Catalogue:
             (archived if record.deleted else alive).add(record.id)
         return Census(
             tuple(sorted(names)),
+            frozenset(names),
             tuple(sorted(map(int, alive - hidden))),
             tuple(sorted(map(int, archived - hidden))),
             frozenset(hidden),

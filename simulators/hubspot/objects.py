@@ -154,7 +154,7 @@ class Objects:
         }
         usual = wanted or self.catalogue.type_of(object_).defaults
         names = dict.fromkeys([*usual, *history, "hs_object_id", *_times(object_)])
-        exists = set(self.catalogue.census(object_).properties)
+        exists = self.catalogue.census(object_).names
         result = {
             "id": record.id,
             "properties": {name: known.get(name) for name in names if name in exists},

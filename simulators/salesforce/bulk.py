@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import itertools
+import threading
+from array import array
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from simulators.salesforce.answers import Refusal, not_found
 from simulators.salesforce.fields import SYSTEM
-from simulators.salesforce.values import csv_lines, has_compound, moment
+from simulators.salesforce.values import csv_line, csv_value, has_compound, moment
 
 if TYPE_CHECKING:
     from simulators.salesforce.org import Org
@@ -23,6 +25,7 @@ _DELIMITERS = {
 }  # fmt: skip
 _LINE_ENDS = {"LF": "\n", "CRLF": "\r\n"}
 _PAGES_AT_ONCE = 5
+_MOMENT = 5  # seconds
 _FAULTS = {"job_slow": "InProgress", "job_failed": "Failed", "job_aborted": "Aborted"}
 
 
@@ -32,11 +35,37 @@ class Job:
 
     Attributes:
         body: what is told of it.
-        lines: its results, the header first.
+        header: the first line of its results.
+        lines: the others.
+        starts: where each of these begins, and at last where they end.
+        work: collects the results.
     """
 
     body: dict[str, Any]
-    lines: list[str]
+    header: bytes
+    lines: bytearray = field(default_factory=bytearray)
+    starts: array[int] = field(default_factory=lambda: array("Q", [0]))
+    work: threading.Thread = field(default_factory=threading.Thread)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Say whether results are still to come, after a moment in which most jobs end."""
+        self.work.join(_MOMENT)
+        return self.work.is_alive()
+
+    @property
+    def rows(self) -> int:
+        """Return the number of its results."""
+        return len(self.starts) - 1
+
+    def add(self, line: bytes) -> None:
+        """Put another line to the results."""
+        self.lines += line
+        self.starts.append(len(self.lines))
+
+    def page(self, first: int, end: int) -> bytes:
+        """Return some of the results, as CSV."""
+        return self.header + self.lines[self.starts[first] : self.starts[end]]
 
 
 @dataclass
@@ -77,14 +106,10 @@ class Bulk:
             raise _invalid(
                 "FEATURENOTENABLED", "Selecting compound data not supported in Bulk Query"
             )
-        rows = self.org.select(query, is_all=operation == "queryAll")
-        lines = csv_lines(
-            known, query.fields, (row.body for row in rows),
-            (_DELIMITERS[delimiter], _LINE_ENDS[line_end]),
-        )  # fmt: skip
+        how = _DELIMITERS[delimiter], _LINE_ENDS[line_end]
         when = moment(int(self.org.now.timestamp() * 1000), "+0000")
         name = f"750{next(self._numbers):015d}"
-        self.jobs[name] = Job(
+        job = Job(
             {
                 "id": name, "operation": operation, "object": query.object,
                 "createdById": "005SIM000000000001", "createdDate": when, "systemModstamp": when,
@@ -92,14 +117,26 @@ class Bulk:
                 "apiVersion": float(version), "lineEnding": line_end,
                 "columnDelimiter": delimiter,
             },
-            lines,
+            csv_line(query.fields, how),
         )  # fmt: skip
+        chosen = [known[name] for name in query.fields]
+        rows = self.org.each(query, is_all=operation == "queryAll")
+
+        def fill() -> None:
+            for row in rows:
+                job.add(csv_line([csv_value(found, row.body) for found in chosen], how))
+
+        job.work = threading.Thread(target=fill, daemon=True)
+        job.work.start()
+        self.jobs[name] = job
         return self.jobs[name].body
 
     def get(self, name: str) -> dict[str, Any]:
         """Tell of a job, and let it get on."""
         job = self._job(name)
-        if job.body["state"] in {"UploadComplete", "InProgress"}:
+        if job.is_at_work:
+            job.body["state"] = "InProgress"
+        elif job.body["state"] in {"UploadComplete", "InProgress"}:
             path = f"{job.body['object']} {name}"
             fault = self.org.faults.take(SYSTEM, path, *_FAULTS)
             job.body["state"] = _FAULTS[fault.kind] if fault else "JobComplete"
@@ -108,7 +145,7 @@ class Bulk:
             "jobType": "V2Query",
             "retries": 0,
             "totalProcessingTime": 15,
-            "numberRecordsProcessed": len(job.lines) - 1 if state == "JobComplete" else 0,
+            "numberRecordsProcessed": job.rows if state == "JobComplete" else 0,
             "isPkChunkingSupported": True,
         }
         if state == "Failed":
@@ -126,16 +163,15 @@ class Bulk:
         """
         job = self._complete(name, version)
         first, size = _start(locator), most or self.page
-        page = job.lines[1 + first : 1 + first + size]
-        after = first + size
-        is_last = after >= len(job.lines) - 1
+        after = min(first + size, job.rows)
+        is_last = after == job.rows
         return Response(
-            gzip.compress("".join([job.lines[0], *page]).encode(), 1),
+            gzip.compress(job.page(min(first, after), after), 1),
             media_type="text/csv; charset=UTF-8",
             headers={
                 "Content-Encoding": "gzip",
                 "Sforce-Locator": "null" if is_last else _locator(after),
-                "Sforce-NumberOfRecords": str(len(page)),
+                "Sforce-NumberOfRecords": str(max(0, after - first)),
             },
         )
 
@@ -143,7 +179,7 @@ class Bulk:
         """List addresses of pages of the results, which may be read side by side."""
         job = self._complete(name, version)
         base = f"/services/data/v{version}/jobs/query/{name}"
-        starts = [*range(0, max(len(job.lines) - 1, 1), self.page)]
+        starts = [*range(0, max(job.rows, 1), self.page)]
         first = _start(locator) // self.page
         listed, rest = starts[first:][:_PAGES_AT_ONCE], starts[first + _PAGES_AT_ONCE :]
         return {

@@ -14,6 +14,8 @@ from simulators.salesforce.answers import Refusal
 from simulators.salesforce.fields import SYSTEM, Field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from simulators.faults import Faults
     from simulators.salesforce.soql import Query
     from simulators.store import Store, Stored
@@ -53,14 +55,13 @@ class Org:
         The records of a folder are of the past. By this clock what the next batch brings is newer
         than what was read before it, as it would be with a real org.
         """
-        newest = [
-            row.modified
-            for object_ in self.store.objects(SYSTEM)
-            for row in self.store.select(SYSTEM, object_, order="modified desc", limit=1)
-        ]
+        newest = max(
+            (self.store.newest(SYSTEM, object_) for object_ in self.store.objects(SYSTEM)),
+            default=0,
+        )
         if not newest:
             return datetime.now(UTC)
-        return datetime.fromtimestamp(max(newest) / 1000, UTC) + _AFTER_THE_NEWEST
+        return datetime.fromtimestamp(newest / 1000, UTC) + _AFTER_THE_NEWEST
 
     def fields(self, object_: str) -> dict[str, Field]:
         """Return the fields of an object.
@@ -99,14 +100,23 @@ class Org:
 
     def select(self, query: Query, *, is_all: bool) -> list[Stored]:
         """Return the records of a query, without the newest ones while these are late."""
-        where, values = self._visible(query, is_all=is_all)
-        rows = self.store.select(
+        where, values = self._seen_now(query, is_all=is_all)
+        return self.store.select(
             SYSTEM, query.object, where, values, order=query.order, limit=query.limit
         )
+
+    def each(self, query: Query, *, is_all: bool) -> Iterator[Stored]:
+        """Yield the same records; as they are now, if the query has neither order nor limit."""
+        if query.limit >= 0 or query.order != soql.Query.order:
+            return iter(self.select(query, is_all=is_all))
+        return self.store.each(SYSTEM, query.object, *self._seen_now(query, is_all=is_all))
+
+    def _seen_now(self, query: Query, *, is_all: bool) -> tuple[str, list[Any]]:
+        where, values = self._visible(query, is_all=is_all)
         if self.faults.take(SYSTEM, query.object, "late_rows"):
-            newest = max((row.modified for row in rows), default=0)
-            rows = [row for row in rows if row.modified < newest]
-        return rows
+            newest = self.store.newest(SYSTEM, query.object, where, values)
+            return f"({where}) and modified < ?", [*values, newest]
+        return where, values
 
     def _visible(self, query: Query, *, is_all: bool) -> tuple[str, list[Any]]:
         """Return the condition of a query, and its values, for those records that may be seen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _PAGE = 2000
 _SMALLEST_PAGE = 200
 _DAYS_OF_FEED = 15
+_PARTS = 25
+_UNCOUNTED = ("History", "Feed", "Share", "ChangeEvent")
 
 
 @dataclass
@@ -73,6 +76,46 @@ class Rest:
             "custom": object_.endswith("__c"),
             "fields": [found.described for found in fields.values()],
         }
+
+    def counts(self, names: list[str]) -> dict[str, Any]:
+        """Count the records of objects that are not deleted; those of history are not counted."""
+        known = [name for name in self.org.objects if not name.endswith(_UNCOUNTED)]
+        return {
+            "sObjects": [
+                {"name": name, "count": self.org.store.count(SYSTEM, name, "not deleted")}
+                for name in known
+                if name in names
+            ]
+        }
+
+    def composite(self, asked: dict[str, Any], version: str) -> dict[str, Any]:
+        """Answer up to 25 requests that are sent as one, which counts as one.
+
+        Only those for descriptions of objects are answered here.
+
+        Raises:
+            Refusal: there are too many.
+        """
+        parts = asked.get("compositeRequest") or []
+        if len(parts) > _PARTS:
+            raise Refusal(400, "LIMIT_EXCEEDED", f"at most {_PARTS} subrequests are allowed")
+        return {"compositeResponse": [self._part(part, version) for part in parts]}
+
+    def _part(self, part: dict[str, Any], version: str) -> dict[str, Any]:
+        status: int = 200
+        body: Any
+        path = re.fullmatch(
+            rf"/services/data/v{re.escape(version)}/sobjects/(\w+)/describe/?", part["url"]
+        )
+        try:
+            body = self.describe(path[1] if path and part["method"] == "GET" else "")
+        except Refusal as refusal:
+            status = refusal.status
+            body = [{"message": refusal.message, "errorCode": refusal.code}]
+        return {
+            "body": body, "httpHeaders": {}, "httpStatusCode": status,
+            "referenceId": part["referenceId"],
+        }  # fmt: skip
 
     def query(self, soql: str, options: str, path: str, *, is_all: bool) -> dict[str, Any]:
         """Answer the first page of a query.

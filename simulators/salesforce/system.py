@@ -73,6 +73,8 @@ class Salesforce:
         jobs = f"{data}/jobs/query"
         served: list[tuple[str, str, Handler]] = [
             ("GET", f"{data}/limits", lambda _, __: self.budget.limits),
+            ("GET", f"{data}/limits/recordCount", self._counts),
+            ("POST", f"{data}/composite", self._composite),
             ("GET", f"{data}/sobjects", lambda r, _: self.rest.objects(_of(r, "version"))),
             ("GET", f"{data}/sobjects/{{name}}/describe", self._describe),
             ("GET", f"{data}/sobjects/{{name}}/deleted", self._deleted),
@@ -152,6 +154,12 @@ class Salesforce:
                 for number in _VERSIONS
             ]
         )
+
+    def _counts(self, request: Request, _: dict[str, Any]) -> dict[str, Any]:
+        return self.rest.counts(request.query_params.get("sObjects", "").split(","))
+
+    def _composite(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        return self.rest.composite(body, _of(request, "version"))
 
     def _describe(self, request: Request, _: dict[str, Any]) -> dict[str, Any]:
         return self.rest.describe(_of(request, "name"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +9,13 @@ from simulators.salesforce.fields import COMPOUND
 from simulators.store import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from simulators.salesforce.fields import Field
     from simulators.store import Body
+
+_UTC = "+0000"
+_USUAL_LENGTH = len("2025-01-01T00:00:00.000+0000")
 
 
 def json_value(found: Field, body: Body) -> Any:  # noqa: ANN401  # what JSON has
@@ -34,20 +35,28 @@ def json_value(found: Field, body: Body) -> Any:  # noqa: ANN401  # what JSON ha
     return value
 
 
-def csv_lines(
-    known: Mapping[str, Field], fields: Sequence[str], bodies: Iterable[Body], how: tuple[str, str]
-) -> list[str]:
-    """Return records as lines of a CSV, the header first.
+def csv_value(found: Field, body: Body) -> str:
+    """Return a field of a record as Bulk gives it; what is empty is NULL."""
+    value = body.get(found.name)
+    if value is None or value == "":
+        return "false" if found.type == "boolean" else ""
+    if found.type == "datetime":
+        return _usual_moment(value) or moment(milliseconds(value), "Z")
+    if isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def csv_line(values: Sequence[str], how: tuple[str, str]) -> bytes:
+    """Return values as a line of a CSV, each of them in quotes.
 
     Args:
-        known: the fields of the object.
-        fields: those that were asked for.
-        bodies: the records.
+        values: of the fields.
         how: delimiter, and end of a line.
     """
-    chosen = [known[name] for name in fields]
-    rows = ([_text(found, body) for found in chosen] for body in bodies)
-    return [_line(row, how) for row in ([*fields], *rows)]
+    delimiter, end = how
+    quoted = (value.replace('"', '""') for value in values)
+    return ('"' + f'"{delimiter}"'.join(quoted) + f'"{end}').encode()
 
 
 def moment(when: int, zone: str) -> str:
@@ -61,16 +70,7 @@ def has_compound(known: Mapping[str, Field], fields: Sequence[str]) -> bool:
     return any(known[name].type in COMPOUND for name in fields)
 
 
-def _text(found: Field, body: Body) -> str:
-    value = body.get(found.name)
-    if value is None or value == "":
-        return "false" if found.type == "boolean" else ""
-    if found.type == "datetime":
-        return moment(milliseconds(value), "Z")
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _line(row: Sequence[str], how: tuple[str, str]) -> str:
-    file = io.StringIO()
-    csv.writer(file, delimiter=how[0], lineterminator=how[1], quoting=csv.QUOTE_ALL).writerow(row)
-    return file.getvalue()
+def _usual_moment(value: object) -> str | None:
+    """Return a time that is in UTC, to the millisecond, as exports have it; None for others."""
+    is_usual = isinstance(value, str) and len(value) == _USUAL_LENGTH and value.endswith(_UTC)
+    return f"{str(value).removesuffix(_UTC)}Z" if is_usual else None

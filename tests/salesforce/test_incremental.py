@@ -39,7 +39,7 @@ def test_a_first_load_lands_page_by_page_with_every_field(org: Org) -> None:
 
 
 def test_a_first_load_costs_a_job_and_its_pages(org: Org) -> None:
-    org.sync()
+    org.sync(bulk_from_rows=0)
     data, asked = "/salesforce/services/data/v62.0", org.stand_in.requests()
     assert asked == {
         "POST /salesforce/services/*/token": 1,
@@ -50,7 +50,26 @@ def test_a_first_load_costs_a_job_and_its_pages(org: Org) -> None:
     }
 
 
+@pytest.mark.parametrize("composite", [True, False], ids=["together", "one by one"])
+def test_a_first_load_of_small_objects_costs_a_query_each(org: Org, *, composite: bool) -> None:
+    if not composite:
+        org.stand_in.fault("status", system="salesforce", path="composite|recordCount", status=404,
+                           code="NOT_FOUND")  # fmt: skip
+    org.put("Contact", LATER)
+    org.put("Lead", LATER | {"Id": "00Q9"})
+    with pytest.raises(SyncFailedError, match="Object Nothing__c"):
+        org.sync(objects=["Account", "Contact", "Lead", "Nothing__c"], bulk_from_rows=2000)
+    data, asked = "/salesforce/services/data/v62.0", org.stand_in.requests()
+    together = {f"POST {data}/composite": 1, f"GET {data}/limits/recordCount": 1}
+    assert asked.items() >= together.items()
+    describes = sum(n for path, n in asked.items() if path.endswith("/describe"))
+    assert describes == (2 if composite else 5)  # what cannot be described is asked for alone
+    assert asked.get(f"GET {data}/queryAll", 0) == (3 if composite else 0)
+    assert (len(org.raw("id")), len(org.raw("id", "contact"))) == (25, 1)
+
+
 def test_what_has_not_changed_costs_three_requests_and_changes_nothing(org: Org) -> None:
+    org.options["bulk_from_rows"] = 2000
     org.sync()
     org.stand_in.requests()
     before = org.raw("id, _loaded_at")
@@ -111,7 +130,7 @@ def test_a_record_that_left_no_trace_is_found_by_the_sweep_of_ids(org: Org) -> N
     org.purge("Account", ACCOUNTS[4]["Id"])
     org.sync()
     assert not org.raw("id", where="_deleted_at is not null")
-    runs = org.sync(sweep_every_hours=0)
+    runs = org.sync(sweep_every_hours=0, bulk_from_rows=2000)
     assert [run.missing for run in runs] == [0, 1]
     assert org.raw("id", where="_deleted_at is not null") == [(ACCOUNTS[4]["Id"],)]
 

@@ -75,7 +75,8 @@ class Org:
     def configured(self, **options: Any) -> tuple[Settings, SourceConfig]:
         given = {
             "url": self.url, "client_id": "key", "client_secret": "secret",
-            "objects": ["Account"], "page_rows": 10, "request_reserve": 0,
+            "objects": ["Account"], "page_rows": 10, "pages_at_once": 1, "bulk_from_rows": 10,
+            "request_reserve": 0,
         }  # fmt: skip
         source = SourceConfig(
             name="sf", kind="salesforce", options={**given, **self.options, **options}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ingestion.sources.hubspot.edges import ALL, EdgeSlices
 from ingestion.sources.hubspot.objects import ObjectSlices
 from ingestion.sources.hubspot.options import HubSpotOptions
 from ingestion.sources.hubspot.records import Records
+from ingestion.sources.hubspot.shared import Shared
 from ingestion.sources.hubspot.streams import OWNERS, PIPELINES, edge_stream, of_object
 from ingestion.sources.schedule import read_now
 
@@ -48,6 +49,7 @@ class HubSpotConnector(ByOneProcess):
     options: HubSpotOptions
     batch_rows: int
     chosen: frozenset[str] | None = None
+    _shared: Shared = field(default_factory=Shared, repr=False)
 
     system = "hubspot"
 
@@ -176,10 +178,10 @@ class HubSpotConnector(ByOneProcess):
         )  # fmt: skip
 
     def _records(self, crm: Crm, stream: Stream) -> Records:
-        return Records(crm, stream, self.options, self.batch_rows)
+        return Records(crm, stream, self.options, self.batch_rows, self._shared)
 
     def _edges(self, crm: Crm, stream: Stream) -> EdgeSlices:
-        return EdgeSlices(crm, stream, self.options, self.batch_rows)
+        return EdgeSlices(crm, stream, self.options, self.batch_rows, self._shared)
 
     @contextmanager
     def _crm(self, patience: Patience | None = None) -> Iterator[Crm]:

@@ -71,6 +71,9 @@ class _Head(msgspec.Struct, rename="camel"):
     properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
+_head = msgspec.json.Decoder(_Head)
+
+
 class _Property(msgspec.Struct):
     name: str
 
@@ -231,13 +234,11 @@ def are_too_long(properties: Sequence[str]) -> bool:
 
 def record(object_: str, raw: Raw) -> Record:
     """Read of a record what the connector has to know."""
-    head = msgspec.json.decode(raw, type=_Head)
+    head = _head.decode(raw)
     changed = getattr(head.properties, cursor_of(object_)) or head.updated_at
-    merged = (head.properties.hs_merged_object_ids or "").split(";")
-    return Record(
-        bytes(raw), head.id, milliseconds(changed), head.updated_at,
-        tuple(one.strip() for one in merged if one.strip()),
-    )  # fmt: skip
+    merged = head.properties.hs_merged_object_ids
+    others = tuple(one.strip() for one in merged.split(";") if one.strip()) if merged else ()
+    return Record(bytes(raw), head.id, milliseconds(changed), head.updated_at, others)
 
 
 def milliseconds(text: str | None) -> int:

@@ -22,12 +22,13 @@ from ingestion.slices import Slice
 from ingestion.sources.hubspot.crm import Steps, chunks, record
 from ingestion.sources.hubspot.objects import CHANGES, now
 from ingestion.sources.hubspot.records import Reading
+from ingestion.sources.hubspot.shared import Shared
 from ingestion.sources.hubspot.streams import cursor_of
 from ingestion.sources.hubspot.windows import Searches, Window
 from ingestion.sources.schedule import is_due, read_now
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
     from ingestion.batches import Batch
     from ingestion.sources.hubspot.crm import Crm
@@ -96,12 +97,15 @@ class EdgeSlices:
         stream: its object names the pair.
         options: as configured.
         batch_rows: records in memory at once.
+        shared: what the streams of the records have learnt in this sync.
+        began: what has changed later is left to the next sync, in milliseconds since 1970.
     """
 
     crm: Crm
     stream: Stream
     options: HubSpotOptions
     batch_rows: int
+    shared: Shared = field(default_factory=Shared)
     began: int = field(default_factory=now)
 
     @property
@@ -117,9 +121,13 @@ class EdgeSlices:
 
     def everything(self) -> Slice:
         """Return the slice of all associations: those that it does not have were taken away."""
-        reading = Reading()
+        listing = self.shared.listings.get(self._one)
+        reading = Reading(newest=listing.newest if listing else 0)
+        began = listing.began if listing else self.began
 
         def read() -> Iterator[Batch]:
+            if listing:
+                return self._batches(self._of(map(str, listing.ids)))
             reading.newest = 0
             return self._batches(self._of(self._ids(reading)))
 
@@ -128,27 +136,29 @@ class EdgeSlices:
             read,
             read_now,
             holds="all",
-            also=lambda: {CHANGES: {"cursor": min(reading.newest, self.began)}},
+            also=lambda: {CHANGES: {"cursor": min(reading.newest, began)}},
         )
 
     def _changes(self, cursor: int) -> Generator[Slice]:
         low = max(0, cursor - round(self.options.lookback * 1000))
+        known = self.shared.changes.get(self._one)
+        if known and known.low == low:
+            yield from self._of_changed(known.ids, max(cursor, known.newest))
+            return
         searches = Searches(self.crm, self._one, [cursor_of(self._one)], self.options.window_rows)
         for found in searches.within(Window(low, self.began)) if low < self.began else ():
-            texts = searches.everything(found)
-            if not texts:
-                continue
-            reading = Reading(newest=cursor)
-            for text in texts.values():
-                reading.note(record(self._one, msgspec.Raw(text)))
-            cursor = reading.newest
-            edges = [*self._of(texts)]
-            yield Slice(
-                CHANGES,
-                lambda edges=edges: self._batches(edges),  # type: ignore[misc]
-                lambda cursor=cursor: {"cursor": cursor},  # type: ignore[misc]
-                reported=len(edges),
-            )
+            records = searches.everything(found)
+            cursor = max([cursor, *(one.changed for one in records.values())])
+            yield from self._of_changed(records, cursor)
+
+    def _of_changed(self, ids: Collection[str], cursor: int) -> Generator[Slice]:
+        """Yield the slice of the associations of changed records, if there are any."""
+        if not ids:
+            return
+        edges = [*self._of(ids)]
+        yield Slice(
+            CHANGES, lambda: self._batches(edges), lambda: {"cursor": cursor}, reported=len(edges)
+        )
 
     def _batches(self, texts: Iterable[bytes]) -> Iterator[Batch]:
         return batches_of(texts, self.stream, self.batch_rows, "association")

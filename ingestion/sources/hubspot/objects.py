@@ -20,6 +20,7 @@ import msgspec
 
 from ingestion.slices import Slice
 from ingestion.sources.hubspot.records import Reading
+from ingestion.sources.hubspot.shared import Changes
 from ingestion.sources.hubspot.windows import Window
 from ingestion.sources.schedule import is_due, read_now
 
@@ -131,6 +132,7 @@ class ObjectSlices:
         if low < self.began:
             for found in self.records.searches.within(Window(low, self.began)):
                 records = self.records.found(found)
+                self._share(found.window, low, records)
                 if not records:
                     continue
                 reading = Reading(newest=cursor)
@@ -145,6 +147,13 @@ class ObjectSlices:
                 )
         if pending:
             yield self._merged(pending, sorted(seen | pending.keys()))
+
+    def _share(self, window: Window, low: int, records: list[Record]) -> None:
+        """Tell the associations what has changed, if it is all in one window."""
+        if window == Window(low, self.began):
+            newest = max((one.changed for one in records), default=0)
+            found = Changes(low, [one.id for one in records], newest)
+            self.records.shared.changes[self.records.stream.object] = found
 
     def _merged(self, pending: Mapping[str, str], done: list[str]) -> Slice:
         """Return the slice that marks merged records as archived: they are in no list any more.

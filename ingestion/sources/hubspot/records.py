@@ -18,6 +18,7 @@ from ingestion.sources.hubspot.crm import (
     are_too_long,
     record,
 )
+from ingestion.sources.hubspot.shared import Shared
 from ingestion.sources.hubspot.streams import cursor_of
 from ingestion.sources.hubspot.windows import Searches
 from ingestion.streams import ColumnType
@@ -62,12 +63,14 @@ class Records:
         stream: of a type of objects.
         options: as configured.
         batch_rows: records in memory at once.
+        shared: what other streams need not ask for again.
     """
 
     crm: Crm
     stream: Stream
     options: HubSpotOptions
     batch_rows: int
+    shared: Shared = field(default_factory=Shared)
 
     @cached_property
     def properties(self) -> list[str]:
@@ -109,10 +112,9 @@ class Records:
 
     def found(self, found: Found) -> list[Record]:
         """Return the records of a window, all of them."""
-        if not self.history:
-            texts: Iterable[bytes] = self.searches.everything(found).values()
-            return [record(self.stream.object, msgspec.Raw(text)) for text in texts]
         ids = self.searches.everything(found)
+        if not self.history:
+            return [*ids.values()]
         raws = self.crm.read(self.stream.object, ids, self.properties, self.history)
         return [record(self.stream.object, raw) for raw in raws]
 
@@ -144,11 +146,15 @@ class Records:
                 raws = [*self.crm.read(
                     object_, ids, self.properties, self.history, archived=archived
                 )]  # fmt: skip
+            ids = []
             for raw in raws:
                 one = record(object_, raw)
                 reading.note(one)
+                ids.append(one.id)
                 yield one.text
             count += len(page.results)
+            if not archived:
+                self.shared.listed(object_, (reading.after, page.after), ids, reading.newest)
             reading.after = steps.next(reading.after, page.after)
             if reading.after is None or (most and count >= most):
                 return

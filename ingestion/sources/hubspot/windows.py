@@ -86,7 +86,7 @@ class Searches:
         for half in self._halves(window, page):
             yield from self.within(half)
 
-    def everything(self, found: Found) -> dict[str, bytes]:
+    def everything(self, found: Found) -> dict[str, Record]:
         """Return all records of a window, by id.
 
         As many must have arrived as the search has told at first. Where records were changed
@@ -98,7 +98,7 @@ class Searches:
         """
         page = found.page
         for _ in range(_TRIES):
-            records: dict[str, bytes] = {}
+            records: dict[str, Record] = {}
             self._read(found.window, page, records)
             if len(records) == page.total:
                 return records
@@ -113,7 +113,7 @@ class Searches:
             f"{len(records)}, in the last of {_TRIES} tries. None of them was landed; sync again."
         )
 
-    def _read(self, window: Window, page: Page, records: dict[str, bytes]) -> None:
+    def _read(self, window: Window, page: Page, records: dict[str, Record]) -> None:
         """Read a window to its end, each page from where the one before has ended.
 
         HubSpot's own pages are offsets. A record that is changed leaves the window, those after it
@@ -123,7 +123,7 @@ class Searches:
         asked: str | None = None
         while True:
             rows = [record(self.object, raw) for raw in page.results]
-            records.update((one.id, one.text) for one in rows)
+            records.update((one.id, one) for one in rows)
             if page.after is None:
                 return
             if not rows:  # and yet not the last page
@@ -132,7 +132,7 @@ class Searches:
                 window, asked = _rest(window, rows) or self._after_moment(window, records), None
             page = self._page(window, asked)
 
-    def _after_moment(self, window: Window, records: dict[str, bytes]) -> Window:
+    def _after_moment(self, window: Window, records: dict[str, Record]) -> Window:
         """Read the first millisecond of a window by ids, and return what follows it."""
         moment = replace(window, high=window.low + 1)
         moment = replace(moment, ids=(0, self._last_id(moment)))

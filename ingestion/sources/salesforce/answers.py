@@ -72,6 +72,20 @@ class Job(msgspec.Struct):
         return code if code.replace("_", "").isalnum() else "no code"
 
 
+class ResultUrl(msgspec.Struct):
+    """The address of a page of a job's results."""
+
+    resultUrl: str  # noqa: N815
+
+
+class ResultPages(msgspec.Struct):
+    """Addresses of pages of a job's results, and of more of them."""
+
+    resultPages: list[ResultUrl]  # noqa: N815
+    done: bool = True
+    nextRecordsUrl: str | None = None  # noqa: N815
+
+
 class DeletedRecord(msgspec.Struct):
     """A record that was deleted."""
 
@@ -101,6 +115,32 @@ class Description(msgspec.Struct):
     fields: list[DescribedField]
     queryable: bool = True
     replicateable: bool = False
+
+
+class Part(msgspec.Struct):
+    """The answer to one of the requests that were sent as one."""
+
+    httpStatusCode: int  # noqa: N815
+    body: msgspec.Raw = msgspec.Raw()
+
+
+class Parts(msgspec.Struct):
+    """The answers to requests that were sent as one, in their order."""
+
+    compositeResponse: list[Part]  # noqa: N815
+
+
+class Count(msgspec.Struct):
+    """How many records an object has, about."""
+
+    name: str
+    count: int
+
+
+class Counts(msgspec.Struct):
+    """How many records objects have."""
+
+    sObjects: list[Count]  # noqa: N815
 
 
 class Granted(msgspec.Struct):

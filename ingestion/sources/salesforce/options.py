@@ -62,10 +62,18 @@ class SalesforceOptions(BaseModel):
     bulk_from_rows: int = Field(
         default=2000,
         ge=0,
-        description="Changes of more records than this are read by Bulk API 2.0; fewer by REST.",
+        description="More records than this are read by Bulk API 2.0; fewer by REST.",
     )
     page_rows: int = Field(
         default=50_000, ge=1, description="Records of a page of Bulk; each is landed by itself."
+    )
+    pages_at_once: int = Field(
+        default=3,
+        ge=1,
+        le=10,
+        description="Pages of a Bulk job that are downloaded side by side into temporary files, "
+        "where there are more records than `page_rows`; Salesforce says then how large they are. "
+        "1: one after the other.",
     )
     job_minutes: float = Field(
         default=240,

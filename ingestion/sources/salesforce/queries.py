@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from crmhouse.errors import RunFailedError, SourceRefusedError, SourceUnavailableError
+from ingestion.sources.salesforce.pages import pages
 from ingestion.sources.salesforce.rows import of_csv, of_json
 
 if TYPE_CHECKING:
@@ -70,16 +70,13 @@ class Queries:
         self, job: Job, types: Mapping[str, ColumnType]
     ) -> Callable[[], Iterator[Batch]]:
         def read() -> Iterator[Batch]:
-            locator = None
-            while True:
-                with tempfile.TemporaryFile() as file:
-                    page = self.org.results(job.id, locator, file)
-                    if page is None:
-                        raise self.incomplete(job, 0)
-                    yield from of_csv(file, self.object.stream, self.batch_rows, types)
-                locator = page.following
-                if locator is None:
+            rows = 0
+            for page in pages(self.org, job, None):
+                yield from of_csv(page.file, self.object.stream, self.batch_rows, types)
+                rows += page.rows
+                if page.following is None:
                     return
+            raise self.incomplete(job, rows)
 
         return read
 

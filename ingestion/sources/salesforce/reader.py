@@ -13,13 +13,14 @@ Checkpoints of a stream, by slice:
 from __future__ import annotations
 
 import logging
-import tempfile
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import SourceUnavailableError
 from ingestion.slices import Slice
+from ingestion.sources.salesforce.pages import pages
 from ingestion.sources.salesforce.queries import JOBS, Queries, Whole, fits_url
 from ingestion.sources.salesforce.rows import of_feed
 from ingestion.sources.schedule import is_due, read_now, window_name
@@ -70,7 +71,7 @@ class Reader:
         if plan:
             yield from self._by_bulk(plan, dict(plan))
         elif not changes:
-            yield from self._by_bulk({"cursor": self._until.isoformat(), "since": None})
+            yield from self._of_window(None, self._until, is_small=self._is_small)
         elif self._is_refresh_due(landed.get(REFRESH, {})):
             yield from self.everything()
         else:
@@ -118,9 +119,25 @@ class Reader:
         since = datetime.fromisoformat(changes["cursor"]) - lookback
         if since >= until:
             return
-        plan = {"cursor": until.isoformat(), "since": since.isoformat()}
+        yield from self._of_window(since, until, is_small=True)
+
+    @property
+    def _is_small(self) -> bool:
+        return self.org.is_small(self.object.stream.object)
+
+    def _of_window(
+        self, since: datetime | None, until: datetime, *, is_small: bool
+    ) -> Generator[Slice]:
+        """Yield the records of a span of time: by REST where it has few, by Bulk otherwise.
+
+        Args:
+            since: from the beginning when None.
+            until: its end.
+            is_small: whether REST is to be asked how many there are.
+        """
+        plan = {"cursor": until.isoformat(), "since": since.isoformat() if since else None}
         soql = self.object.soql(since, until)
-        if fits_url(soql):
+        if is_small and fits_url(soql):
             page = self.org.query(soql)
             if page.totalSize <= self.org.options.bulk_from_rows:
                 yield self._last(plan, self.queries.of_rest(soql, page, self.object.types))
@@ -164,20 +181,13 @@ class Reader:
 
     def _pages(self, plan: Mapping[str, Any], job: Job) -> Generator[Slice]:
         """Yield a slice for each page that has not landed. Only the last one moves the cursor."""
-        while True:
-            with tempfile.TemporaryFile() as file:
-                page = self.org.results(job.id, plan["locator"], file)
-                if page is None:
-                    yield _note({})
-                    raise SourceUnavailableError(
-                        f"{self.queries.place}: the results of the Bulk job {job.id} are gone. "
-                        "What has landed stays; the next sync asks for all of them again."
-                    )
+        with closing(pages(self.org, job, plan["locator"])) as found:
+            for page in found:
                 plan = {
                     **plan, "locator": page.following, "rows": plan["rows"] + page.rows,
                     "pages": plan["pages"] + 1,
                 }  # fmt: skip
-                whole = Whole(page.rows, self.queries.reading(file, self.object.types))
+                whole = Whole(page.rows, self.queries.reading(page.file, self.object.types))
                 if page.following is None:
                     if plan["rows"] != job.numberRecordsProcessed:
                         yield _note({})
@@ -185,6 +195,11 @@ class Reader:
                     yield self._last(plan, whole)
                     return
                 yield self._page(plan, whole)
+        yield _note({})
+        raise SourceUnavailableError(
+            f"{self.queries.place}: the results of the Bulk job {job.id} are gone. What has landed "
+            "stays; the next sync asks for all of them again."
+        )
 
     def _page(self, plan: Mapping[str, Any], whole: Whole) -> Slice:
         """Return the slice of a page that others follow; with it lands where the next begins."""
@@ -249,7 +264,11 @@ class Reader:
         read = read_now()
         ids = {"Id": self.object.types["Id"]}
         whole = self.queries.whole(self.object.soql(only_ids=True), ids)
-        return Slice(DELETIONS, whole.read, lambda: read, reported=whole.rows, holds="keys")
+
+        def keys() -> Iterator[Batch]:
+            return (replace(batch, whole=False) for batch in whole.read())
+
+        return Slice(DELETIONS, keys, lambda: read, reported=whole.rows, holds="keys")
 
 
 def _note(plan: Mapping[str, Any]) -> Slice:

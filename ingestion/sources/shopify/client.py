@@ -54,6 +54,7 @@ class Client:
     _costs: dict[str, float] = field(default_factory=dict, repr=False)
     _rows: dict[str, int] = field(default_factory=dict, repr=False)
     _bucket: tuple[float, float, float] | None = field(default=None, repr=False)
+    _undeleted_since: datetime | None = field(default=None, repr=False)
 
     @cached_property
     def _api(self) -> Api:
@@ -187,8 +188,22 @@ class Client:
 
     def has_deleted_products(self, since: datetime) -> bool:
         """Say whether a product was deleted since then: of other objects, no event tells."""
+        if self._undeleted_since and since >= self._undeleted_since:
+            return False  # another stream has asked
         wanted = f"action:destroy AND subject_type:PRODUCT AND created_at:>='{text_of(since)}'"
-        return bool(self.ask(DELETED, {"query": wanted})["events"]["nodes"])
+        found = bool(self.ask(DELETED, {"query": wanted})["events"]["nodes"])
+        if not found:
+            self._undeleted_since = since
+        return found
+
+    def rows_of(self, query: str) -> int | None:
+        """Return how many records a page of a query may have; None before one was too dear."""
+        return self._rows.get(query)
+
+    def expect(self, query: str, rows: int | None) -> None:
+        """Ask for pages of so many records, which an earlier sync has found to be possible."""
+        if rows:
+            self._rows.setdefault(query, rows)
 
     def download(self, url: str, file: BinaryIO) -> None:
         """Write the file of a bulk operation, which is on another host, and asks for no token."""

@@ -108,6 +108,7 @@ class ShopifyConnector(ByOneProcess):
         """Yield what is to be landed, in order."""
         try:
             known = landed.get(CHANGES) or {}
+            self.client.expect(OBJECTS[stream.name].page, known.get("rows"))
             pages = self._pages(stream, Window.after(known, self.options.lookback, _now()))
             if self._is_for_bulk(stream, landed, pages):
                 yield from self._bulk_load(stream, landed, pages.window)

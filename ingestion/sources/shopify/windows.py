@@ -143,12 +143,17 @@ class Pages:
                 return
 
     def _ask(self) -> Record:
-        query = self.query or self.asked.page
-        return self.client.page(self.asked, query, self.window.filter, self.window.page)
+        return self.client.page(self.asked, self._query, self.window.filter, self.window.page)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return where to go on."""
-        return self.window.done() if self.are_done else self.window.on_the_way()
+        """Return where to go on, and how many records a page may have, if that was found out."""
+        rows = self.client.rows_of(self._query)
+        where = self.window.done() if self.are_done else self.window.on_the_way()
+        return {**where, "rows": rows} if rows else where
+
+    @property
+    def _query(self) -> str:
+        return self.query or self.asked.page
 
     def _next(self) -> Iterator[Record]:
         window = self.window

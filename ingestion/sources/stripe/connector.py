@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import QuotaExhaustedError, SourceRefusedError, SourceUnavailableError
@@ -12,6 +12,7 @@ from ingestion.http import Api, Bearer, Patience, Rule
 from ingestion.sources.connector import ByOneProcess, always
 from ingestion.sources.stripe.account import AT_ONCE, Account
 from ingestion.sources.stripe.answers import Clock
+from ingestion.sources.stripe.feed import Feed
 from ingestion.sources.stripe.options import StripeOptions
 from ingestion.sources.stripe.reader import Reader
 from ingestion.sources.stripe.resources import RESOURCES
@@ -46,6 +47,7 @@ class StripeConnector(ByOneProcess):
     batch_rows: int
     chosen: tuple[Stream, ...] = API_STREAMS
     patience: Patience = PATIENCE
+    _feed: Feed = field(default_factory=Feed, repr=False)
 
     system = "stripe"
 
@@ -108,7 +110,8 @@ class StripeConnector(ByOneProcess):
         clock = Clock()
         with self._api(patience or self.patience, clock) as api:
             resource = RESOURCES[stream.object]
-            yield Reader(Account(api, clock), stream, resource, self.options, self.batch_rows)
+            account = Account(api, clock)
+            yield Reader(account, stream, resource, self.options, self.batch_rows, self._feed)
 
     def _api(self, patience: Patience, clock: Clock) -> Api:
         key = self.options.api_key.get_secret_value()

@@ -2,14 +2,21 @@
 
 An event shows an object as it was then, in the version of the API of then, and events come in no
 order: so all that is taken from one is whose it is. The object itself is read again.
+
+Events are asked for without saying of what, once for all streams of a sync.
 """
 
 from __future__ import annotations
 
+import tempfile
+import time
+import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from ingestion.sources.stripe.account import Found
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -51,12 +58,94 @@ class Events:
     """The events of a window.
 
     Attributes:
+        until: the second up to which they are known.
         marks: of all of them, newest first.
+        told: of those that tell of the resource, newest first.
         changed: the objects that the new ones tell of, by id.
     """
 
+    until: int
     marks: list[Mark] = field(default_factory=list)
+    told: list[Mark] = field(default_factory=list)
     changed: dict[str, Changed] = field(default_factory=dict)
+
+
+class _Window:
+    """The events of a window, in a file: there may be very many."""
+
+    def __init__(self) -> None:
+        self.until = 0
+        self.marks: list[Mark] = []
+        self._sizes: list[int] = []
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the feed
+        self._file = file
+        weakref.finalize(self, file.close)
+
+    def add(self, found: Found) -> None:
+        self.marks.append(found.mark)
+        self._sizes.append(len(found.text))
+        self._file.write(found.text)
+
+    def __iter__(self) -> Iterator[Found]:
+        self._file.seek(0)
+        for mark, size in zip(self.marks, self._sizes, strict=True):
+            yield Found(mark, self._file.read(size))
+
+
+@dataclass
+class Feed:
+    """The events of an account; what one stream of a sync has asked for, the others share."""
+
+    _windows: dict[tuple[int, int | None], _Window] = field(default_factory=dict)
+    _beginning: tuple[int, Mark | None] | None = None
+
+    def beginning(self, account: Account) -> tuple[int, Mark | None]:
+        """Return the second from which on the sync looks at events, and the newest one before."""
+        if self._beginning is None:
+            began = time.time()
+            newest = account.newest(PATH, {})
+            self._beginning = account.clock.second(began), newest
+        return self._beginning
+
+    def events(
+        self,
+        account: Account,
+        resource: Resource,
+        since: int,
+        until: int | None,
+        known: Collection[str],
+    ) -> Events:
+        """Return the events of a window.
+
+        Args:
+            account: whose.
+            resource: what they are to tell of.
+            since: first second.
+            until: the second after the last one; None for all until now.
+            known: ids of events that were dealt with.
+        """
+        window = self._windows.get((since, until)) or self._read(account, since, until)
+        found = Events(window.until, window.marks)
+        for mark, text in window:
+            event = msgspec.json.decode(text, type=_Event)
+            if not _is_of(event.type, resource):
+                continue
+            found.told.append(mark)
+            if mark.id not in known:
+                _note(found.changed, resource, event)
+        return found
+
+    def _read(self, account: Account, since: int, until: int | None) -> _Window:
+        asked: dict[str, Any] = {"created[gte]": since}
+        if until is not None:
+            asked["created[lt]"] = until
+        began, window = time.time(), _Window()
+        for page in account.pages(PATH, asked):
+            for one in page:
+                window.add(one)
+        window.until = account.clock.second(began) if until is None else until
+        self._windows[since, until] = window
+        return window
 
 
 def kinds(resource: Resource) -> dict[str, Any]:
@@ -66,32 +155,11 @@ def kinds(resource: Resource) -> dict[str, Any]:
     return {"types[]": list(resource.events)}
 
 
-def events(
-    account: Account,
-    resource: Resource,
-    since: int,
-    until: int | None,
-    known: Collection[str],
-) -> Events:
-    """Read the events of a window.
-
-    Args:
-        account: whose.
-        resource: what they are to tell of.
-        since: first second.
-        until: the second after the last one; None for all until now.
-        known: ids of events that were dealt with.
-    """
-    window: dict[str, Any] = {"created[gte]": since}
-    if until is not None:
-        window["created[lt]"] = until
-    found = Events()
-    for page in account.pages(PATH, kinds(resource) | window):
-        for mark, text in page:
-            found.marks.append(mark)
-            if mark.id not in known:
-                _note(found.changed, resource, msgspec.json.decode(text, type=_Event))
-    return found
+def _is_of(kind: str, resource: Resource) -> bool:
+    return any(
+        kind.startswith(one.removesuffix("*")) if one.endswith("*") else kind == one
+        for one in resource.events
+    )
 
 
 def remembered(marks: Iterable[Mark], since: int) -> list[str]:

@@ -18,7 +18,7 @@ from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice, Span
 from ingestion.sources.schedule import window_name
 from ingestion.sources.stripe.account import PAGE_RECORDS, Mark, tombstone
-from ingestion.sources.stripe.feed import HORIZON_SECONDS, PATH, events, kinds, remembered
+from ingestion.sources.stripe.feed import HORIZON_SECONDS, PATH, kinds, remembered
 from ingestion.sources.stripe.spans import Seconds
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ingestion.batches import Batch
     from ingestion.sources.stripe.account import Account
-    from ingestion.sources.stripe.feed import Changed, Events
+    from ingestion.sources.stripe.feed import Changed, Events, Feed
     from ingestion.sources.stripe.options import StripeOptions
     from ingestion.sources.stripe.resources import Resource
     from ingestion.streams import Stream
@@ -38,8 +38,6 @@ LOAD, CHANGES, PASS = "load", "changes", "pass"
 _DAY = 24 * 3600
 # An event that is about to expire may be gone between two requests.
 _SAFE_HORIZON = HORIZON_SECONDS - 3600
-# So many new objects are listed rather than read one by one.
-_WORTH_A_LIST = 10
 
 
 @dataclass
@@ -61,6 +59,7 @@ class Reader:
         resource: where its objects are.
         options: as configured.
         batch_rows: records in memory at once, and of a slice of the first load.
+        feed: the events, which streams share.
     """
 
     account: Account
@@ -68,6 +67,7 @@ class Reader:
     resource: Resource
     options: StripeOptions
     batch_rows: int
+    feed: Feed
 
     def slices(self, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
         """Yield what is to be landed; see `Connector.slices`."""
@@ -182,9 +182,9 @@ class Reader:
 
     def _beginning(self) -> dict[str, Any]:
         """Return from when on events are to be read, before any object is."""
-        began = time.time()
-        newest = self.account.newest(PATH, kinds(self.resource)) if self.resource.events else None
-        now = self.account.clock.second(began)
+        now, newest = int(time.time()), None
+        if self.resource.events:
+            now, newest = self.feed.beginning(self.account)
         return {"until": now, "last": newest, "seen": [], "passed_at": now, "records": 0}
 
     def _is_due(self, state: Mapping[str, Any]) -> bool:
@@ -221,7 +221,7 @@ class Reader:
             until = state["until"] + _DAY
             is_end = until >= began
             since = state["until"] - self.options.lookback
-            found = events(
+            found = self.feed.events(
                 self.account,
                 self.resource,
                 min(since, last.created) if last else since,
@@ -232,16 +232,16 @@ class Reader:
                 self._tell_gap("the newest event of the last sync is gone")
                 yield from self._pass(landed)
                 return
-            now = self.account.clock.second(began)
-            state = self._state(state, found, now if is_end else until)
+            state = self._state(state, found)
             yield self._changed(found, since, state)
 
-    def _state(self, state: Mapping[str, Any], found: Events, until: int) -> dict[str, Any]:
+    def _state(self, state: Mapping[str, Any], found: Events) -> dict[str, Any]:
         newest = max(found.marks, key=lambda mark: mark.created, default=state["last"])
-        since = until - self.options.lookback
+        since = found.until - self.options.lookback
         if newest:
             since = min(since, Mark(*newest).created)
-        return {**state, "until": until, "last": newest, "seen": remembered(found.marks, since)}
+        seen = remembered(found.told, since)
+        return {**state, "until": found.until, "last": newest, "seen": seen}
 
     def _changed(self, found: Events, since: int, state: Mapping[str, Any]) -> Slice:
         """Make the slice of the objects that events tell of, as they are now."""
@@ -262,10 +262,10 @@ class Reader:
         """
         left = dict.fromkeys(changed)
         new = [one.created for one in changed.values() if one.is_new and one.created]
-        if len(new) >= _WORTH_A_LIST:
+        if len(new) > 1:
             window = {"created[gte]": min(new), "created[lte]": max(new)}
             yield from self._listed(window, left, len(new))
-        if len(left) > max(_WORTH_A_LIST, records / PAGE_RECORDS):
+        if len(left) > max(1, records / PAGE_RECORDS):
             yield from self._listed({}, left, len(left))
         for id_, text in self.account.objects(self.resource, left):
             last = changed[id_].last
