@@ -45,6 +45,7 @@ class Salesforce:
     """
 
     shape = Shape("Id", "CreatedDate", "SystemModstamp", "IsDeleted")
+    passing = ("token_expired", "job_failed", "job_aborted", "job_slow", "late_rows")
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.faults = faults

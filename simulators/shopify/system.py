@@ -1,7 +1,8 @@
 """The stand-in: access tokens, the schema, costs, and the answers over HTTP.
 
 Faults of its own: `token_revoked`, `throttled`, `bulk_failed`, `bulk_slow` (for so many seconds)
-and `late_rows`, which leaves the records with an odd id out of a query.
+and `late_rows`, which leaves out of a query, of what changed in the last thirty days before the
+newest change, the records with an odd id.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Shopify:
     """One shop, and the app that reads it."""
 
     shape = Shape("id", "created_at", "updated_at")
+    passing = ("token_revoked", "throttled", "bulk_failed", "bulk_slow", "late_rows")
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.store, self.faults = store, faults

@@ -55,6 +55,7 @@ class Stripe:
     faults: Faults
     access: Access = field(default_factory=Access)
     shape = Shape()
+    passing = ("late_events", "duplicate_page", "key_revoked")
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
