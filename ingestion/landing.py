@@ -229,7 +229,7 @@ def _finish(
     if staging.whole:
         note_vanished(connection, table, run.run_id, staging.vanished)
     if part.held:
-        run = part.held.settle(staging, run)
+        part.held.settle(staging, run)
     else:
         quarantine(connection, run, REJECTED)
     held = reasons(connection) if run.quarantined else ""

@@ -34,7 +34,6 @@ class Leftovers:
 
     Attributes:
         slice: the slice that they came with.
-        before: what the replay has done to the stream already.
         offered: ids of those that could be read.
         not_kept: those whose payload is no JSON object, by the reason for which they are held.
     """
@@ -45,7 +44,6 @@ class Leftovers:
     selection: Selection
     slice: str
     batch_rows: int
-    before: SliceRun
     offered: list[int] = field(default_factory=list)
     not_kept: Counter[str] = field(default_factory=Counter)
     replayed: int = 0
@@ -117,11 +115,10 @@ class Leftovers:
         if self.offered and staging.table.columns:
             withdraw_older(staging)
 
-    def settle(self, staging: Staging, run: SliceRun) -> SliceRun:
-        """Resolve what is held no longer, and return what the replay has done to the stream."""
+    def settle(self, staging: Staging, run: SliceRun) -> None:
+        """Resolve what is held no longer."""
         self.still_held = staging.rejected
         self.replayed, self.superseded = resolve(staging, run, self.offered)
-        return run.after(self.before)
 
 
 class _Kept(NamedTuple):

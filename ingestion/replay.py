@@ -131,8 +131,7 @@ class _StreamReplay:
     """The replay of one stream's records.
 
     Attributes:
-        landed: the record of the run, up to the last slice that has landed.
-        outcome: what became of the records, up to there.
+        outcome: what became of the records, up to the last slice that has landed.
     """
 
     warehouse: Warehouse
@@ -140,15 +139,11 @@ class _StreamReplay:
     stream: str
     selection: Selection
     run_id: UUID
-    landed: SliceRun = field(init=False)
     outcome: Replayed = field(init=False)
 
     def __post_init__(self) -> None:
         self.selection = replace(self.selection, targets=(f"{self.source}.{self.stream}",))
         self.outcome = Replayed(self.source, self.stream)
-        self.landed = SliceRun(
-            self.run_id, self.source, self.stream, REPLAY, "succeeded", datetime.now(UTC)
-        )
 
     def run(self, settings: Settings, rules: Rules) -> None:
         """Replay what can be.
@@ -158,6 +153,7 @@ class _StreamReplay:
             AlreadyRunningError: another process syncs the source.
             CrmhouseError: landing failed; what landed before is kept.
         """
+        began = datetime.now(UTC)
         source = settings.source(self.source)
         reader = connector(settings, source)
         stream = self._declared(reader)
@@ -172,7 +168,9 @@ class _StreamReplay:
                     )
             except FAULTS as caught:
                 error = of_ours(caught, f"{self.source}.{self.stream} {REPLAY}")
-                failed = replace(self.landed, status="failed", error=str(error))
+                failed = SliceRun(
+                    self.run_id, self.source, self.stream, REPLAY, "failed", began, error=str(error)
+                )
                 record_failure(self.warehouse, failed)
                 raise error from None  # a chain would carry text that quotes rows
 
@@ -221,11 +219,10 @@ class _StreamReplay:
             selection=self.selection,
             slice=slice_name,
             batch_rows=batch_rows,
-            before=self.landed,
         )
 
     def _land(self, left: Leftovers, rules: Sequence[RowRule], contract: Contract) -> None:
-        self.landed = land_slice(
+        land_slice(
             self.warehouse,
             self.source,
             left.stream,

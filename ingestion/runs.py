@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -69,21 +69,13 @@ class SliceRun:
         """Return the rows of the raw table that this slice changed."""
         return self.inserted + self.updated + self.missing
 
-    def after(self, earlier: SliceRun) -> SliceRun:
-        """Return the run as a whole, of which `earlier` is what it did before."""
-        counts = ("extracted", "inserted", "updated", "deleted", "missing", "quarantined")
-        sums = {name: getattr(earlier, name) + getattr(self, name) for name in counts}
-        return replace(self, started_at=earlier.started_at, **sums)
-
     def record(self, connection: Connection) -> None:
-        """Write the row, inside the caller's transaction."""
-        values = {
-            "run_id": self.run_id,
-            "source": self.source,
-            "stream": self.stream,
-            "slice": self.slice,
-            "status": self.status,
-            "rows_reported": self.reported,
+        """Write the row, inside the caller's transaction.
+
+        A run may land several slices of one name, one after the other, and try again what has
+        failed: what they did adds up, how the last one ended counts.
+        """
+        counts = {
             "rows_extracted": self.extracted,
             "rows_inserted": self.inserted,
             "rows_updated": self.updated,
@@ -91,23 +83,37 @@ class SliceRun:
             "rows_deleted": self.deleted,
             "rows_missing": self.missing,
             "rows_quarantined": self.quarantined,
+            "seconds": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
+            "rows_reported": self.reported,
+        }
+        state = {
+            "status": self.status,
             "window_start": self.window[0],
             "window_end": self.window[1],
             "started_at": self.started_at,
-            "seconds": round((datetime.now(UTC) - self.started_at).total_seconds(), 3),
             "error": self.error,
         }
-        changed = [name for name in values if name not in _KEY_OF_RUNS]
+        key = dict(
+            zip(_KEY_OF_RUNS, (self.run_id, self.source, self.stream, self.slice), strict=True)
+        )
+        values = {**key, **counts, **state}
+        added = "{0} = coalesce(known.{0}, 0) + excluded.{0}"
         connection.execute(
             sql.SQL(
-                "insert into ops.sync_runs ({columns}) values ({values}) "
+                "insert into ops.sync_runs as known ({columns}) values ({values}) "
                 "on conflict ({key}) do update set {assignments}"
             ).format(
                 columns=names(list(values)),
                 values=sql.SQL(", ").join(map(sql.Placeholder, values)),
                 key=names(_KEY_OF_RUNS),
                 assignments=sql.SQL(", ").join(
-                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changed
+                    [
+                        *(sql.SQL(added).format(sql.Identifier(name)) for name in counts),
+                        *(
+                            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
+                            for name in state
+                        ),
+                    ]
                 ),
             ),
             values,
@@ -133,14 +139,14 @@ def has_landed(connection: Connection, source: str, stream: str) -> bool:
     return row == (True,)
 
 
-def is_failing(connection: Connection, source: str, stream: str) -> bool:
-    """Say whether the last record of a stream is a failure; one of a replay does not count."""
+def is_cut_short(connection: Connection, source: str, stream: str) -> bool:
+    """Say whether the last sync of a stream failed or was partial; a replay does not count."""
     last = connection.execute(
         "select status from ops.sync_runs where source = %s and stream = %s and slice <> %s "
         "order by started_at desc limit 1",
         [source, stream, REPLAY],
     ).fetchone()
-    return last == ("failed",)
+    return last in {("failed",), ("partial",)}
 
 
 def save_checkpoint(

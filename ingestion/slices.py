@@ -64,5 +64,5 @@ class Held(Protocol):
     def withdraw(self, staging: Staging) -> None:
         """Take back the staged records that raw has something newer for."""
 
-    def settle(self, staging: Staging, run: SliceRun) -> SliceRun:
-        """Resolve the records, once they are merged, and return the run as it is to be recorded."""
+    def settle(self, staging: Staging, run: SliceRun) -> None:
+        """Resolve the records, once they are merged."""

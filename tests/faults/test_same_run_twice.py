@@ -81,7 +81,7 @@ def test_a_slice_that_two_processes_land_at_once_in_one_run_is_there_once(
         found = state(warehouse, "test", "things")
         faults.compare(calm.rows, found.rows, stream)
         assert found.slices == calm.slices
-        assert [(run[0], run[1]) for run in found.runs] == [("slice", 61)]
+        assert [(run[0], run[1]) for run in found.runs] == [("slice", 2 * 61)]
         held = fetch(warehouse, "select record_key, times_seen, resolved_at from ops.quarantine")
         assert held == [("bad", 2, None)]
         ran = "select count(*) from ops.stream_state where changed_run_id = %s"
