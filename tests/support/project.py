@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,6 +18,7 @@ from simulators.shopify import system as shopify
 from simulators.stripe import access as stripe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -48,11 +49,13 @@ class Project:
         data: the exports, laid out in batches.
         stand_in: serves them; they are then read over HTTP instead of from the files. `KEYS` have
             to be in the environment.
+        options: further ones of the sources that read over HTTP, by their name.
     """
 
     folder: Path
     data: Path
     stand_in: StandIn | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -75,16 +78,22 @@ class Project:
         assert self.stand_in
         while until and self.stand_in.simulator.store.batch < int(until.removeprefix("batch_")):
             self.stand_in.advance()
-        credentials: dict[str, dict[str, str]] = {
+        credentials: dict[str, dict[str, Any]] = {
             "salesforce": {"client_id": "key", "client_secret": "${STAND_IN_SALESFORCE}"},
             "hubspot": {"token": "${STAND_IN_HUBSPOT}"},
             "stripe": {"api_key": "${STAND_IN_STRIPE}"},
             "shopify": {"access_token": "${STAND_IN_SHOPIFY}"},
         }
         return [
-            {"name": name, "kind": name, "options": {"url": f"{self.stand_in.url}/{name}", **keys}}
+            {
+                "name": name,
+                "kind": name,
+                "options": {
+                    "url": f"{self.stand_in.url}/{name}", **keys, **self.options.get(name, {})
+                },
+            }
             for name, keys in credentials.items()
-        ]
+        ]  # fmt: skip
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "crmhouse.cli", "--config", str(self.config), *arguments]
@@ -101,9 +110,9 @@ class Project:
             start_new_session=True,
         )
 
-    def crmhouse(self, *arguments: str, expect: int = 0) -> str:
-        """Run a command; return what it printed on standard output."""
-        result = subprocess.run(
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, however it ends."""
+        return subprocess.run(
             self.command(*arguments),
             capture_output=True,
             text=True,
@@ -111,6 +120,10 @@ class Project:
             env=environment(),
             check=False,
         )
+
+    def crmhouse(self, *arguments: str, expect: int = 0) -> str:
+        """Run a command; return what it printed on standard output."""
+        result = self.call(*arguments)
         assert result.returncode == expect, f"exit {result.returncode}\n{result.stderr[-6000:]}"
         return result.stdout
 
