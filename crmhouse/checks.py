@@ -129,15 +129,17 @@ def _sources(settings: Settings) -> Iterator[Finding]:
 
 
 def _source(settings: Settings, source: SourceConfig) -> Iterator[Finding]:
+    streams = ""
     try:
         reader = connector(settings, source)
         problems = reader.check()
+        if not problems:
+            streams = ", ".join(stream.name for stream in reader.streams())
     except CrmhouseError as error:
         problems = [str(error)]
     for problem in problems:
         yield Finding("sources", source.name, "problem", problem)
     if not problems:
-        streams = ", ".join(stream.name for stream in reader.streams())
         yield Finding("sources", source.name, "ok", f"{source.kind}: {streams}")
 
 

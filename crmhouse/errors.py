@@ -28,15 +28,19 @@ class PermissionMissingError(WarehouseError):
     """The warehouse's role may not do what is needed: grant what the message says."""
 
 
-class SourceUnavailableError(CrmhouseError):
+class SourceError(CrmhouseError):
+    """The source did not give what it was asked for; the subclass says whether it ever will."""
+
+
+class SourceUnavailableError(SourceError):
     """The source did not answer as it should; the same call may succeed later: retry."""
 
 
-class SourceRefusedError(CrmhouseError):
+class SourceRefusedError(SourceError):
     """The source refused for good (missing file, wrong key, missing permission): do not retry."""
 
 
-class QuotaExhaustedError(CrmhouseError):
+class QuotaExhaustedError(SourceError):
     """The source's limit for today is used up: what has landed stays. Exit code 3, partial."""
 
 

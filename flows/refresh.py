@@ -15,8 +15,7 @@ from crmhouse import pipeline, transform
 from crmhouse.errors import (
     ConfigurationError,
     CrmhouseError,
-    SourceRefusedError,
-    SourceUnavailableError,
+    SourceError,
     SyncFailedError,
 )
 from crmhouse.settings import Settings, load_settings
@@ -107,7 +106,7 @@ def _of_source(settings: Settings, source: SourceConfig) -> tuple[str, ...]:
     reader = connector(settings, source)
     try:
         return tuple(stream.name for stream in reader.streams())
-    except (SourceUnavailableError, SourceRefusedError):
+    except SourceError:
         return ()
 
 

@@ -131,8 +131,7 @@ class _StreamReplay:
     """The replay of one stream's records.
 
     Attributes:
-        landed: the record of the run, up to the last slice that has landed.
-        outcome: what became of the records, up to there.
+        outcome: what became of the records, up to the last slice that has landed.
     """
 
     warehouse: Warehouse
@@ -154,6 +153,7 @@ class _StreamReplay:
             AlreadyRunningError: another process syncs the source.
             CrmhouseError: landing failed; what landed before is kept.
         """
+        began = datetime.now(UTC)
         source = settings.source(self.source)
         reader = connector(settings, source)
         stream = self._declared(reader)
@@ -169,9 +169,8 @@ class _StreamReplay:
             except FAULTS as caught:
                 error = of_ours(caught, f"{self.source}.{self.stream} {REPLAY}")
                 failed = SliceRun(
-                    self.run_id, self.source, self.stream, REPLAY, "failed", datetime.now(UTC),
-                    error=str(error),
-                )  # fmt: skip
+                    self.run_id, self.source, self.stream, REPLAY, "failed", began, error=str(error)
+                )
                 record_failure(self.warehouse, failed)
                 raise error from None  # a chain would carry text that quotes rows
 

@@ -138,14 +138,14 @@ def has_landed(connection: Connection, source: str, stream: str) -> bool:
     return row == (True,)
 
 
-def is_failing(connection: Connection, source: str, stream: str) -> bool:
-    """Say whether the last record of a stream is a failure; one of a replay does not count."""
+def is_cut_short(connection: Connection, source: str, stream: str) -> bool:
+    """Say whether the last sync of a stream failed or was partial; a replay does not count."""
     last = connection.execute(
         "select status from ops.sync_runs where source = %s and stream = %s and slice <> %s "
         "order by started_at desc limit 1",
         [source, stream, REPLAY],
     ).fetchone()
-    return last == ("failed",)
+    return last in {("failed",), ("partial",)}
 
 
 def save_checkpoint(

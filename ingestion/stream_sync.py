@@ -17,13 +17,14 @@ from ingestion.full_refresh import whole
 from ingestion.landing import land_slice, moment_of
 from ingestion.locks import require
 from ingestion.raw_tables import prepare
-from ingestion.runs import SliceRun, checkpoints, is_failing
+from ingestion.runs import SliceRun, checkpoints, is_cut_short
 from ingestion.sources.connector import always
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
     from uuid import UUID
 
+    from crmhouse.errors import CrmhouseError
     from crmhouse.rules import RowRule
     from crmhouse.settings import Settings, SourceConfig
     from crmhouse.warehouse import Warehouse
@@ -194,13 +195,12 @@ def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Ite
             clean = SliceRun(work.run_id, source, stream.name, part, "succeeded", started_at)
             with work.warehouse.connect(autocommit=True) as connection:
                 prepare(connection, source, stream, work.run_id)
-                if is_failing(connection, source, stream.name):
+                if is_cut_short(connection, source, stream.name):
                     clean.record(connection)
     except FAULTS as caught:
         error = of_ours(caught, f"{source}.{stream.name} {part}")
-        status: Status = "partial" if isinstance(error, QuotaExhaustedError) else "failed"
         failed = SliceRun(
-            work.run_id, source, stream.name, part, status, started_at, error=str(error)
+            work.run_id, source, stream.name, part, status_of(error), started_at, error=str(error)
         )
         record_failure(work.warehouse, failed)
         raise error from None  # a chain would carry the database's own text, which quotes rows
@@ -243,6 +243,11 @@ def _land(work: Work, stream: Stream, part: Slice, landed: Checkpoints) -> Slice
         work.locks.release(rows, shared=is_shared)
     landed[part.name] = remembered
     return run
+
+
+def status_of(error: CrmhouseError) -> Status:
+    """Return what a sync is that ended with this error: a quota that is used up is no failure."""
+    return "partial" if isinstance(error, QuotaExhaustedError) else "failed"
 
 
 def record_failure(warehouse: Warehouse, failed: SliceRun) -> None:

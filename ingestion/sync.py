@@ -13,15 +13,23 @@ from crmhouse.errors import (
     AlreadyRunningError,
     ConfigurationError,
     CrmhouseError,
-    SourceRefusedError,
-    SourceUnavailableError,
+    SourceError,
     SyncFailedError,
     WarehouseError,
 )
 from ingestion.locks import of_source, open_locks, require
-from ingestion.runs import SliceRun, is_failing
+from ingestion.runs import SliceRun, is_cut_short
 from ingestion.sources import connector
-from ingestion.stream_sync import NO_SLICE, Asked, Silent, Work, lead, record_failure, sync_stream
+from ingestion.stream_sync import (
+    NO_SLICE,
+    Asked,
+    Silent,
+    Work,
+    lead,
+    record_failure,
+    status_of,
+    sync_stream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -76,7 +84,7 @@ def sync_source(
         SyncFailedError: some streams failed; its `runs` are what was landed all the same.
         ConfigurationError: an unknown stream, or one that cannot be read as asked.
         AlreadyRunningError: others sync all that could be synced, or build from the source.
-        SourceUnavailableError, SourceRefusedError: the source does not tell its streams.
+        SourceError: the source does not tell its streams.
         WarehouseError: the connection was lost before anything was read.
     """
     asked, listener = asked or Asked(), listener or Silent()
@@ -120,13 +128,13 @@ def _streams(
     run_id: UUID,
     names: Collection[str] | None,
 ) -> tuple[Stream, ...]:
-    """Ask a source for its streams. That it does not answer is a failure of its own, on record."""
+    """Ask a source for its streams. That it does not answer has a record of its own."""
     try:
         return reader.streams()
-    except (SourceUnavailableError, SourceRefusedError) as error:
+    except SourceError as error:
         for name in names or (NO_SLICE,):
-            failed = _of_source(source, run_id, name)
-            record_failure(warehouse, replace(failed, status="failed", error=str(error)))
+            run = _of_source(source, run_id, name)
+            record_failure(warehouse, replace(run, status=status_of(error), error=str(error)))
         raise
 
 
@@ -134,7 +142,7 @@ def _end_failure(warehouse: Warehouse, source: SourceConfig, run_id: UUID) -> No
     """Note that a source answers again, which did not. What has landed has landed without it."""
     try:
         with warehouse.connect() as connection:
-            if is_failing(connection, source.name, NO_SLICE):
+            if is_cut_short(connection, source.name, NO_SLICE):
                 _of_source(source, run_id, NO_SLICE).record(connection)
     except (WarehouseError, psycopg.Error) as error:
         logger.warning(

@@ -24,7 +24,7 @@ from simulators.faults import Fault, Faults, Faulty
 from simulators.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from socket import socket
 
@@ -52,6 +52,10 @@ class System(Protocol):
 
     def __init__(self, store: Store, faults: Faults) -> None:
         """Serve the records of a store."""
+
+    @property
+    def passing(self) -> Sequence[str]:
+        """Return its own faults that pass: the same request succeeds later."""
 
     def routes(self) -> list[BaseRoute]:
         """Return what it answers to."""
@@ -98,7 +102,8 @@ class Simulator:
 
     def _served(self, name: str) -> ASGIApp:
         system = self.systems[name]
-        inner = Faulty(Starlette(routes=system.routes()), name, self.faults, system.error)
+        app = Starlette(routes=system.routes())
+        inner = Faulty(app, name, system.passing, self.faults, system.error)
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
@@ -124,7 +129,7 @@ class Simulator:
             {
                 "batch": f"batch_{self.store.batch}",
                 "records": counts,
-                "faults_shown": self.faults.shown,
+                "faults_shown": dict(self.faults.shown),
             }
         )
 

@@ -14,6 +14,7 @@ import pytest
 
 from crmhouse.embedded import EmbeddedServer
 from crmhouse.warehouse import Warehouse, migrate
+from simulators.demo_data import generate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,3 +85,11 @@ def crm_demo() -> Path:
     if not CRM_DEMO.is_dir():
         pytest.skip(f"reference data not present: {CRM_DEMO.relative_to(ROOT.parent)}")
     return CRM_DEMO
+
+
+@pytest.fixture(scope="session")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of both batches and their truth: the reference data, or generated ones."""
+    if CRM_DEMO.is_dir():
+        return CRM_DEMO
+    return generate(tmp_path_factory.mktemp("company"), persons=400, seed=11).folder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crmhouse.cli.output import Table, emit_json, emit_tables, format_option
-from crmhouse.errors import ConfigurationError, SourceRefusedError, SourceUnavailableError
+from crmhouse.errors import ConfigurationError, SourceError
 
 if TYPE_CHECKING:
     from crmhouse.cli.app import App
@@ -93,7 +93,7 @@ def _streams(app: App, source: SourceConfig) -> list[str] | None:
     reader = connector(app.settings, source)
     try:
         return [stream.name for stream in reader.streams()]
-    except (SourceUnavailableError, SourceRefusedError) as error:
+    except SourceError as error:
         click.echo(f"{source.name}: {error}", err=True)
         return None
 

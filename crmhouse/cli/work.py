@@ -15,8 +15,7 @@ from crmhouse.errors import (
     ConfigurationError,
     CrmhouseError,
     QuotaExhaustedError,
-    SourceRefusedError,
-    SourceUnavailableError,
+    SourceError,
     SyncFailedError,
 )
 
@@ -142,17 +141,16 @@ def _sizes(chosen: dict[str, list[str]]) -> Iterator[int]:
 def _streams(settings: Settings, name: str, asked: set[str]) -> list[str]:
     """Return the streams of a source that were asked for; an empty name asks for all.
 
-    None of them where all are asked for and the source does not answer: the sync will tell.
+    Where the source does not answer, those that were named, or none where all are asked for: the
+    sync will tell, and record it.
     """
     from ingestion.sources import connector
 
     reader = connector(settings, settings.source(name))
     try:
         offered = [stream.name for stream in reader.streams()]
-    except (SourceUnavailableError, SourceRefusedError):
-        if asked != {""}:
-            raise
-        return []
+    except SourceError:
+        return [] if "" in asked else sorted(asked)
     if unknown := sorted(asked - {"", *offered}):
         raise ConfigurationError(
             f"Source {name} has no stream {', '.join(unknown)}. It has: {', '.join(offered)}. "
@@ -202,6 +200,8 @@ def _sync(
             runs += [run for run in error.runs if isinstance(run, SliceRun)]
             errors[name] = str(error)
             failed += sum(not isinstance(cause, QuotaExhaustedError) for cause in error.causes)
+        except QuotaExhaustedError as error:
+            errors[name] = str(error)
         except CrmhouseError as error:
             errors[name] = str(error)
             failed += max(1, len(streams))

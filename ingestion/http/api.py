@@ -55,6 +55,10 @@ class Patience:
     longest_pause: float = 120
 
 
+IMPATIENT = Patience(connect_seconds=5, silence_seconds=30, tries=2)
+"""Where somebody waits for the answer: for a check."""
+
+
 class _TryAgain(Exception):  # noqa: N818  # never leaves this module
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.why)
@@ -223,10 +227,11 @@ class Api:
         try:
             found: T = tries(self._once, build, read, self._limit(limit), cost, is_stream=is_stream)
         except _TryAgain as error:
+            why = error.verdict.why
             raise SourceUnavailableError(
                 f"{self._named(method, path)} gave no proper answer in {self.patience.tries} tries "
-                f"({time.monotonic() - began:.0f} s). The last one: {error.verdict.why}. What has "
-                "landed stays; sync again."
+                f"({time.monotonic() - began:.0f} s). The last one: {why}"
+                f"{'' if why.endswith('?') else '.'} What has landed stays; sync again."
             ) from None
         return found
 

@@ -48,6 +48,7 @@ class HubSpot:
 
     shape = Shape("id", "createdAt", "updatedAt", "archived")
     credentials: ClassVar[Mapping[str, str]] = MappingProxyType({"token": TOKEN})
+    passing = ("token_expired", "late_rows", "duplicate_page", "short_page", "quota_daily")
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.store = store

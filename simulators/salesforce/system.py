@@ -50,6 +50,7 @@ class Salesforce:
     credentials: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"client_id": Tokens.client_id, "client_secret": Tokens.client_secret}
     )
+    passing = ("token_expired", "job_failed", "job_aborted", "job_slow", "late_rows")
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.faults = faults

@@ -24,6 +24,8 @@ _ORDER_DAYS = 60
 _ALL_ORDERS = "read_all_orders"
 _GID = re.compile(r"gid://shopify/(\w+)/(\d+)")
 _ID = "cast(id as integer)"
+_NEWEST = "select max(modified) from records where system = ? and object = ?"
+_LATE = f"{_ID} % 2 = 1 and modified > ({_NEWEST}) - 30 * 86400000"
 _SORTS: Mapping[str, tuple[str, Callable[[Stored], int]]] = {
     "UPDATED_AT": ("modified", lambda record: record.modified),
     "CREATED_AT": ("created", lambda record: record.created),
@@ -202,7 +204,7 @@ class Root:
             oldest = datetime.now(UTC) - timedelta(days=_ORDER_DAYS)
             where, values = f"{where} and created >= ?", [*values, oldest.timestamp() * 1000]
         if self.faults.take(SYSTEM, asking.path, "late_rows"):
-            where += f" and {_ID} % 2 = 0"
+            where, values = f"{where} and not ({_LATE})", [*values, SYSTEM, kind.object]
         return where, values
 
 

@@ -1,8 +1,8 @@
 """The stand-in: access tokens, the schema, costs, and the answers over HTTP.
 
 Faults of its own: `token_revoked`, `throttled`, `bulk_failed`, `bulk_slow` (for so many seconds),
-`late_rows`, which leaves the records with an odd id out of a query, and `duplicate_page`, after
-which the next page is the same one.
+`duplicate_page`, after which the next page is the same one, and `late_rows`, which leaves out of a
+query, of what changed in the last thirty days before the newest change, the records with an odd id.
 """
 
 from __future__ import annotations
@@ -53,6 +53,14 @@ class Shopify:
 
     shape = Shape("id", "created_at", "updated_at")
     credentials: ClassVar[Mapping[str, str]] = MappingProxyType({"access_token": TOKEN})
+    passing = (
+        "token_revoked",
+        "throttled",
+        "bulk_failed",
+        "bulk_slow",
+        "late_rows",
+        "duplicate_page",
+    )
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.store, self.faults = store, faults

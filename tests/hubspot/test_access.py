@@ -28,21 +28,15 @@ OAUTH = {
     "token": None, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET,
     "refresh_token": REFRESH_TOKEN,
 }  # fmt: skip
-WRONG = "pat-na1-wrong"
 MANY = [record(n) for n in range(1, 1001)]
 
 
 def test_an_account_that_can_be_read_has_no_problems(of: Of) -> None:
-    made = of({"contacts": MANY[:1]})
-    assert made.check(objects=["contacts", "companies", "deals"]) == []
-    assert made.check(**OAUTH) == []
+    assert of({"contacts": MANY[:1]}).check(**OAUTH) == []
 
 
-def test_a_wrong_key_a_missing_scope_and_a_wrong_host_are_told_apart(of: Of) -> None:
+def test_each_scope_that_is_missing_is_told_and_what_else_may_be_wrong(of: Of) -> None:
     made = of({"contacts": MANY[:1]})
-    [wrong] = made.check(token=WRONG)
-    assert "answered 401" in wrong
-    assert "private app" in wrong
     scopes = made.check(token=CONTACTS_ONLY_TOKEN, objects=["contacts", "deals"], associations=[])
     assert [("owners" in one, "deals" in one) for one in scopes] == [
         (False, True), (True, False), (False, True),
@@ -50,13 +44,11 @@ def test_a_wrong_key_a_missing_scope_and_a_wrong_host_are_told_apart(of: Of) -> 
     assert "crm.objects.deals.read" in scopes[0]
     [secret] = made.check(**{**OAUTH, "client_secret": "wrong"})
     assert "client_secret" in secret
-    [nowhere] = made.check(url="http://127.0.0.1:1")
-    assert "nothing listens there" in nowhere
     [nobody] = made.check(url="http://crm.acme.invalid")
     assert "host" in nobody
     [unknown] = made.check(objects=["p1_cars"])[:1]
     assert "answered 400" in unknown
-    for one in [wrong, *scopes, secret, nowhere, nobody, unknown]:
+    for one in [*scopes, secret, nobody, unknown]:
         assert "pat-na1" not in one
         assert REFRESH_TOKEN not in one
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from landing_records import UNVERSIONED, VERSIONED, at, fetch, land, rows
 
 from crmhouse.errors import RunFailedError, TooManyBadRecordsError
 from crmhouse.rules import RowRule
+from ingestion.runs import SliceRun
 from ingestion.streams import Column, ColumnType, Stream
 
 if TYPE_CHECKING:
@@ -219,6 +221,21 @@ def test_rows_state_and_run_record_are_there_together(warehouse: Warehouse) -> N
         warehouse,
         "select status, rows_reported, rows_extracted, rows_inserted from ops.sync_runs",
     ) == [("succeeded", 1, 1, 1)]
+
+
+def test_slices_of_one_name_in_one_run_add_up_in_its_record(warehouse: Warehouse) -> None:
+    run_id = uuid.uuid4()
+    first = [{"id": "a", "updatedAt": at(5)}, {"id": "b", "updatedAt": at(5)}]
+    second = [{"id": "b", "updatedAt": at(6)}, {"id": "c", "updatedAt": at(5)}]
+    for records in (first, second):
+        land(warehouse, VERSIONED, records, name="load", reported=2, run_id=run_id)
+    counts = "rows_reported, rows_extracted, rows_inserted, rows_updated"
+    recorded = f"select status, {counts} from ops.sync_runs"
+    assert fetch(warehouse, recorded) == [("succeeded", 4, 4, 3, 1)]
+    failed = SliceRun(run_id, "test", "things", "load", "failed", datetime.now(UTC), error="lost")
+    with warehouse.connect() as connection:
+        failed.record(connection)
+    assert fetch(warehouse, recorded) == [("failed", None, 4, 3, 1)]
 
 
 def test_the_result_does_not_depend_on_the_size_of_batches(warehouse: Warehouse) -> None:

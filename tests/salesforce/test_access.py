@@ -71,12 +71,9 @@ def test_a_refresh_token_that_is_configured_anew_wins_over_the_one_that_was_kept
 
 
 def test_each_thing_that_may_be_wrong_is_told_differently(org: Org) -> None:
-    assert check(org) == []
     told = {
         "consumer key": check(org, client_id="other"),
-        "consumer secret is wrong": check(org, client_secret="other"),
         "refresh token": check(org, refresh_token="dead"),
-        "gives out no tokens": check(org, url=org.stand_in.url),
         "no such host|looked up": check(org, url="https://nowhere.invalid"),
         "nothing listens there": check(org, url="http://127.0.0.1:1"),
         "Object Nothing__c: .* no such object": check(org, objects=["Account", "Nothing__c"]),
@@ -93,10 +90,12 @@ def test_an_object_that_may_not_be_read_does_not_stop_the_others(org: Org) -> No
     assert len(org.raw("id")) == 25
 
 
-def test_a_permission_that_is_missing_is_told_with_its_name(org: Org) -> None:
-    org.stand_in.fault("status", path="describe", status=403, code="API_DISABLED_FOR_ORG")
-    [problem] = check(org)
-    assert "API Enabled" in problem
+def test_of_an_org_that_answers_nothing_the_check_says_it_once(org: Org) -> None:
+    objects = {"objects": ["Account", "Contact", "Lead"]}
+    [problem] = check(org, client_secret="other", **objects)
+    assert "Object" not in problem
+    org.stand_in.fault("status", path="describe", status=403, code="API_CURRENTLY_DISABLED")
+    assert len(check(org, **objects)) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,26 +8,13 @@ import pytest
 from shopify_shop import TOKEN
 
 from crmhouse.errors import ConfigurationError, SyncFailedError
-from ingestion.http import Patience
-from ingestion.sources.shopify import client
 from simulators.shopify.system import SCOPES
 
 if TYPE_CHECKING:
     from shopify_shop import Shop
 
 
-def test_nothing_is_said_when_all_is_well(shop: Shop) -> None:
-    assert shop.connector().check() == []
-
-
-def test_a_wrong_token_is_named_as_such(shop: Shop) -> None:
-    (said,) = shop.connector(access_token="shpat_wrong").check()  # noqa: S106
-    assert "401" in said
-    assert "access token is not one of this shop" in said
-    assert "shpat_wrong" not in said
-
-
-@pytest.mark.parametrize("scope", ["read_customers", "read_products", "read_orders"])
+@pytest.mark.parametrize("scope", ["read_products", "read_orders"])
 def test_a_missing_scope_is_named(shop: Shop, scope: str) -> None:
     shop.system.tokens[TOKEN] = SCOPES - {scope}
     (said,) = shop.connector().check()
@@ -62,22 +49,13 @@ def test_a_token_that_sees_60_days_of_orders_only_is_told_of(shop: Shop) -> None
     assert "orders of the last 60 days only" in said
 
 
-def test_a_wrong_host_a_closed_port_and_a_wrong_version_differ(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "PATIENCE", Patience(5, 5, 1))
+def test_a_shop_that_does_not_exist_and_a_closed_port_differ(shop: Shop) -> None:
     said = [
         shop.connector(url=url).check()[0]
-        for url in (
-            "http://no-such-shop.invalid",
-            "http://127.0.0.1:1",
-            shop.url.removesuffix("/shopify") + "/other",
-        )
+        for url in ("http://no-such-shop.invalid", "http://127.0.0.1:1")
     ]
     assert "host" in said[0]
     assert "nothing listens there" in said[1]
-    assert "There is no such shop" in said[2]
-    assert len(set(said)) == 3
 
 
 def test_shop_and_url_exclude_each_other(shop: Shop) -> None:

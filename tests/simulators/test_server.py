@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 class Notes:
     shape = Shape("id", "made", "changed", "gone")
+    passing = ("forgets", "never shown")
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self.store, self.faults = store, faults
@@ -39,6 +40,8 @@ class Notes:
         return [Route("/things", self.things), Route("/things/{id}", self.things)]
 
     def things(self, request: Request) -> Response:
+        if self.faults.take("notes", request.url.path, "forgets"):
+            return JSONResponse([])
         since = int(request.query_params.get("since", "0"))
         found = self.store.select("notes", "things", "modified >= ?", [since], order="modified, id")
         return JSONResponse([{"id": record.id, **record.body} for record in found])
@@ -117,7 +120,9 @@ def test_faults_are_shown_as_often_as_asked_and_where(notes: StandIn) -> None:
         {"code": "slow"},
     )
     assert ids(notes, "things/1") == [1, 2, 3]
-    assert httpx.get(f"{notes.url}/_simulator/state").json()["faults_shown"] == 1
+    assert httpx.get(f"{notes.url}/_simulator/state").json()["faults_shown"] == {
+        "429 with Retry-After": 1
+    }
 
 
 def test_a_share_of_all_answers_fails(notes: StandIn) -> None:
@@ -139,6 +144,39 @@ def test_an_answer_ends_early_or_its_connection_does(notes: StandIn) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.get(f"{notes.url}/notes/things", timeout=0.2)
     assert ids(notes) == [1, 2, 3]
+
+
+def test_any_fault_hits_a_share_of_all_requests_in_an_order_that_the_seed_gives(
+    notes: StandIn,
+) -> None:
+    def seen() -> list[str]:
+        notes.heal()
+        notes.simulator.faults.shown.clear()
+        notes.fault("any", share=0.2, seed=3, seconds=0.01)
+        with httpx.Client() as client:
+            return [outcome(client, f"{notes.url}/notes/things") for _ in range(200)]
+
+    first = seen()
+    shown = notes.simulator.faults.shown
+    assert 20 < shown.total() < 60
+    assert shown.keys() == {
+        "429", "429 with Retry-After", "500", "502", "503", "timeout", "reset", "truncate",
+        "forgets",
+    }  # fmt: skip
+    assert first.count("whole") == 200 - shown.total() + shown["timeout"]
+    assert first.count("empty") == shown["forgets"]
+    assert seen() == first
+
+
+def outcome(client: httpx.Client, url: str) -> str:
+    try:
+        answer = client.get(url)
+        rows = answer.json()
+    except (httpx.RemoteProtocolError, json.JSONDecodeError):
+        return "cut"
+    if answer.is_error:
+        return str(answer.status_code)
+    return "whole" if len(rows) == 3 else "empty"
 
 
 def test_requests_are_counted_without_the_ids_in_them(notes: StandIn) -> None:

@@ -12,4 +12,4 @@ from ingestion.sources.stripe import connector
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once: the pauses themselves are tested with the HTTP policy."""
     monkeypatch.setattr(connector, "PATIENCE", QUICK)
-    monkeypatch.setattr(connector, "_TO_CHECK", replace(QUICK, tries=3))
+    monkeypatch.setattr(connector, "IMPATIENT", replace(QUICK, tries=3))

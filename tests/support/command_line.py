@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -24,17 +25,23 @@ class Cli:
 
     def __call__(self, *arguments: str, expect: int = 0, **environment: str) -> str:
         """Run a command; return its standard output. `errors` holds the rest."""
-        result = subprocess.run(
-            [sys.executable, "-m", "crmhouse.cli", *arguments],
+        result = self.call(*arguments, **environment)
+        self.errors = result.stderr
+        assert result.returncode == expect, f"{result.returncode}\n{result.stdout}{result.stderr}"
+        return result.stdout
+
+    def call(
+        self, *arguments: str, before: Sequence[str] = (), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command however it ends, perhaps behind one that sets the scene."""
+        return subprocess.run(
+            [*before, sys.executable, "-m", "crmhouse.cli", *arguments],
             cwd=self.folder,
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
             check=False,
         )
-        self.errors = result.stderr
-        assert result.returncode == expect, f"{result.returncode}\n{result.stdout}{result.stderr}"
-        return result.stdout
 
     def json(self, *arguments: str, expect: int = 0, **environment: str) -> Any:
         return json.loads(self(*arguments, "--format", "json", expect=expect, **environment))

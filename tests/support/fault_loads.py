@@ -14,7 +14,7 @@ from psycopg import sql
 from crmhouse.errors import CrmhouseError
 from crmhouse.rules import RowRule
 from crmhouse.settings import Settings, SourceConfig
-from ingestion.runs import is_failing
+from ingestion.runs import is_cut_short
 from ingestion.sync import sync_source
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def converge(load: Load, warehouse: Warehouse, name: str, after: State, faults: 
     faults.compare(after.rows, found.rows, name)
     assert found == after
     with warehouse.connect() as connection:
-        assert not is_failing(connection, name, load.stream)
+        assert not is_cut_short(connection, name, load.stream)
 
 
 @dataclass(frozen=True)

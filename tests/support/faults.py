@@ -32,6 +32,7 @@ class Faults:
         lost: rows that must be there and are not.
         duplicated: rows that are there beyond those that must be.
         stale: rows with a content that they must not have.
+        notes: what else is worth to be told, in lines.
     """
 
     injected: Counter[str] = field(default_factory=Counter)
@@ -39,6 +40,7 @@ class Faults:
     lost: int = 0
     duplicated: int = 0
     stale: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def inject(self, kind: str, number: int = 1) -> None:
         """Count faults that really happened: the process is dead, the server was stopped."""
@@ -74,6 +76,7 @@ class Summary:
     def __init__(self) -> None:
         self.total: Counter[str] = Counter()
         self.injected: Counter[str] = Counter()
+        self.notes: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "teardown":  # it has all that the test noted, and comes once
@@ -83,6 +86,7 @@ class Summary:
                 continue
             counts: dict[str, Any] = dict(found)  # type: ignore[call-overload]
             self.injected.update(counts.pop("injected"))
+            self.notes += counts.pop("notes")
             self.total.update(counts)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -96,6 +100,8 @@ class Summary:
             f"{total['compared']:,} rows compared: {total['lost']} lost, "
             f"{total['duplicated']} duplicated, {total['stale']} stale; {_SEED} {os.environ[_SEED]}"
         )
+        for note in self.notes:
+            terminalreporter.line(note)
 
 
 def pytest_configure(config: pytest.Config) -> None:

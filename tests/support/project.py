@@ -6,18 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
-from simulators.hubspot import access as hubspot
-from simulators.shopify import system as shopify
-from simulators.stripe import access as stripe
+from simulators import systems
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
 
 SYSTEMS = ("salesforce", "hubspot", "stripe", "shopify")
 KEYS = {
-    "STAND_IN_SALESFORCE": "secret",
-    "STAND_IN_HUBSPOT": hubspot.TOKEN,
-    "STAND_IN_STRIPE": stripe.SECRET_KEY,
-    "STAND_IN_SHOPIFY": shopify.TOKEN,
+    f"STAND_IN_{name}_{option}".upper(): value
+    for name, system in systems.SYSTEMS.items()
+    for option, value in system.credentials.items()
 }
 FX_RATES = {
     "glob": "reference/fx_rates_monthly.csv",
@@ -48,11 +46,13 @@ class Project:
         data: the exports, laid out in batches.
         stand_in: serves them; they are then read over HTTP instead of from the files. `KEYS` have
             to be in the environment.
+        options: further ones of the sources that read over HTTP, by their name.
     """
 
     folder: Path
     data: Path
     stand_in: StandIn | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -75,15 +75,20 @@ class Project:
         assert self.stand_in
         while until and self.stand_in.simulator.store.batch < int(until.removeprefix("batch_")):
             self.stand_in.advance()
-        credentials: dict[str, dict[str, str]] = {
-            "salesforce": {"client_id": "key", "client_secret": "${STAND_IN_SALESFORCE}"},
-            "hubspot": {"token": "${STAND_IN_HUBSPOT}"},
-            "stripe": {"api_key": "${STAND_IN_STRIPE}"},
-            "shopify": {"access_token": "${STAND_IN_SHOPIFY}"},
-        }
         return [
-            {"name": name, "kind": name, "options": {"url": f"{self.stand_in.url}/{name}", **keys}}
-            for name, keys in credentials.items()
+            {
+                "name": name,
+                "kind": name,
+                "options": {
+                    "url": f"{self.stand_in.url}/{name}",
+                    **{
+                        option: f"${{STAND_IN_{name.upper()}_{option.upper()}}}"
+                        for option in systems.SYSTEMS[name].credentials
+                    },
+                    **self.options.get(name, {}),
+                },
+            }
+            for name in SYSTEMS
         ]
 
     def command(self, *arguments: str) -> list[str]:
@@ -101,9 +106,9 @@ class Project:
             start_new_session=True,
         )
 
-    def crmhouse(self, *arguments: str, expect: int = 0) -> str:
-        """Run a command; return what it printed on standard output."""
-        result = subprocess.run(
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, however it ends."""
+        return subprocess.run(
             self.command(*arguments),
             capture_output=True,
             text=True,
@@ -111,6 +116,10 @@ class Project:
             env=environment(),
             check=False,
         )
+
+    def crmhouse(self, *arguments: str, expect: int = 0) -> str:
+        """Run a command; return what it printed on standard output."""
+        result = self.call(*arguments)
         assert result.returncode == expect, f"exit {result.returncode}\n{result.stderr[-6000:]}"
         return result.stdout
 

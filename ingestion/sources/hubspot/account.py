@@ -32,6 +32,12 @@ SEARCH = "search"
 _BURST = 10
 _TOKEN_FORMAT = 530  # of the network in front of HubSpot: the token is none
 _PAUSES = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
+_HELP = {
+    HTTPStatus.BAD_REQUEST: "See that the types of objects and the properties exist.",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "The URL was too long: report this, with the number of "
+    "properties.",
+    _TOKEN_FORMAT: "The token is none of HubSpot's: see that it is whole.",
+}
 _RENEW_HELP = (
     "See that the token is that of a private app of this account, that it was not rotated, and "
     "that the app was not removed."
@@ -67,12 +73,8 @@ class Account:
     patience: Patience = field(default_factory=Patience)
     _credentials: list[Credentials] = field(default_factory=list)
 
-    def api(self, patience: Patience | None = None) -> Api:
-        """Return a connection; its limits are shared with all others of this account.
-
-        Args:
-            patience: another one than that of the account.
-        """
+    def api(self) -> Api:
+        """Return a connection; its limits are shared with all others of this account."""
         if not self._credentials:
             self._credentials.append(self._way_in())
         return Api(
@@ -82,7 +84,7 @@ class Account:
             judge=judge,
             limits=self._limits,
             account=f"hubspot {self.name} {self.options.url}",
-            patience=patience or self.patience,
+            patience=self.patience,
         )
 
     @property
@@ -127,14 +129,12 @@ def judge(response: httpx.Response) -> Verdict:
             return renew(why, _RENEW_HELP)
         case HTTPStatus.FORBIDDEN:
             return refuse(why, _scope_help(error))
-        case HTTPStatus.REQUEST_URI_TOO_LONG:
-            return refuse(why, "The URL was too long: report this, with the number of properties.")
-        case HTTPStatus.BAD_REQUEST:
-            return refuse(why, "See that the types of objects and the properties exist.")
+        case HTTPStatus.NOT_FOUND if not error.category:
+            return refuse(why, "That is not how HubSpot answers: see that the option url is right.")
         case HTTPStatus.LOCKED:
             return retry(why, 2.0)
-        case _ if response.status_code == _TOKEN_FORMAT:
-            return refuse(why, "The token is none of HubSpot's: see that it is whole.")
+        case status if status in _HELP:
+            return refuse(why, _HELP[status])
     verdict = by_status(response)
     return verdict._replace(why=why)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from crmhouse.errors import ConfigurationError, SourceRefusedError, SourceUnavailableError
-from ingestion.http import Patience
+from crmhouse.errors import ConfigurationError, SourceError, SourceRefusedError
+from ingestion.http import IMPATIENT
 from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
 from ingestion.sources.connector import ByOneProcess, always
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from ingestion.sources.connector import Claim, Given
     from ingestion.streams import Stream
 
-_IMPATIENT = Patience(tries=2)  # somebody waits for a check
-_OF_ONE_STREAM = ("answered 400", "answered 403", "answered 404")
+_OF_ONE_STREAM = ("answered 400", "answered 403", "answered 404 ")  # another host has no category
 _WITH_PIPELINES = ("deals", "tickets")
 
 
@@ -78,7 +77,7 @@ class HubSpotConnector(ByOneProcess):
         """Return the streams: objects first, then what ties them together.
 
         Raises:
-            SourceUnavailableError, SourceRefusedError: HubSpot does not tell its custom objects.
+            SourceError: HubSpot does not tell its custom objects.
         """
         chosen = self.chosen
         return tuple(one for one in self._streams if chosen is None or one.name in chosen)
@@ -86,9 +85,11 @@ class HubSpotConnector(ByOneProcess):
     def check(self) -> list[str]:
         """Say what keeps the account from being read; nothing when all is well."""
         found: list[str] = []
+        hurried = replace(self, account=replace(self.account, patience=IMPATIENT))
         try:
-            streams = self.streams()
-            with self._crm(_IMPATIENT) as crm:
+            streams = hurried.streams()
+            with hurried.account.api() as api:
+                crm = Crm(api)
                 for stream in streams:
                     try:
                         self._touch(crm, stream)
@@ -96,7 +97,7 @@ class HubSpotConnector(ByOneProcess):
                         found.append(str(error))
                         if not any(status in str(error) for status in _OF_ONE_STREAM):
                             break  # the others will not be answered, either
-        except (SourceUnavailableError, SourceRefusedError) as error:
+        except SourceError as error:
             found.append(str(error))
         return [*dict.fromkeys(found)]
 
@@ -184,8 +185,8 @@ class HubSpotConnector(ByOneProcess):
         return EdgeSlices(crm, stream, self.options, self.batch_rows, self._shared)
 
     @contextmanager
-    def _crm(self, patience: Patience | None = None) -> Iterator[Crm]:
-        with self.account.api(patience) as api:
+    def _crm(self) -> Iterator[Crm]:
+        with self.account.api() as api:
             yield Crm(api)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import ConfigurationError, CrmhouseError, SourceRefusedError
-from ingestion.http import Patience, Token
+from ingestion.http import IMPATIENT, Patience, Token
 from ingestion.naming import snake_case
 from ingestion.refresh_tokens import RefreshTokens
 from ingestion.sources.connector import ByOneProcess, always
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ingestion.sources.connector import Claim, Given
     from ingestion.sources.salesforce.org import Org
 
-_HURRIED = Patience(connect_seconds=5, silence_seconds=30, tries=2)
+_OF_ONE_OBJECT = ("INSUFFICIENT_ACCESS", "INVALID_TYPE", "NOT_FOUND", "cannot be queried")
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,18 @@ class SalesforceConnector(ByOneProcess):
     def check(self) -> list[str]:
         """Say what keeps the objects from being read; nothing when all is well."""
         problems: dict[str, None] = {}
-        with replace(self, patience=_HURRIED)._org() as org:  # noqa: SLF001  # of this class
-            for object_ in self._objects:
-                try:
-                    org.describe(object_)
-                except SourceRefusedError as error:
-                    problems[str(error)] = None
-                except CrmhouseError as error:  # of the org as a whole
-                    return [*problems, str(error)]
+        with replace(self, patience=IMPATIENT)._org() as org:  # noqa: SLF001  # of this class
+            try:
+                org.log_in()
+                for object_ in self._objects:
+                    try:
+                        org.describe(object_)
+                    except SourceRefusedError as error:
+                        problems[str(error)] = None
+                        if not any(code in str(error) for code in _OF_ONE_OBJECT):
+                            break  # the others will not be told of, either
+            except CrmhouseError as error:  # of the org as a whole
+                problems[str(error)] = None
         return [*problems]
 
     def slices(

@@ -115,6 +115,15 @@ class Org:
         """Return the time of the org, which is what its records have."""
         return datetime.now(UTC) + self.known.ahead
 
+    def log_in(self) -> None:
+        """Get a session, which other requests would do.
+
+        Raises:
+            SourceRefusedError: the org does not let us in.
+        """
+        if self.api.credentials:
+            self.api.credentials.headers()
+
     def describe(self, object_: str) -> Described:
         """Return what is read of an object.
 

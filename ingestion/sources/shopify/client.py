@@ -47,10 +47,12 @@ class Client:
     Attributes:
         place: the source, for messages.
         options: as configured.
+        patience: how long and how often it is asked.
     """
 
     place: str
     options: ShopifyOptions
+    patience: Patience = field(default_factory=lambda: PATIENCE)
     _costs: dict[str, float] = field(default_factory=dict, repr=False)
     _rows: dict[str, int] = field(default_factory=dict, repr=False)
     _bucket: tuple[float, float, float] | None = field(default=None, repr=False)
@@ -64,7 +66,7 @@ class Client:
             self.options.endpoint,
             Bearer(token, "X-Shopify-Access-Token", ""),
             judge,
-            patience=PATIENCE,
+            patience=self.patience,
         )
 
     def close(self) -> None:
@@ -209,7 +211,7 @@ class Client:
         """Write the file of a bulk operation, which is on another host, and asks for no token."""
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
-        with Api(self.place, host, judge=judge_file, patience=PATIENCE) as api:
+        with Api(self.place, host, judge=judge_file, patience=self.patience) as api:
             api.download(url, file)
 
     def _send(self, query: str, variables: dict[str, Any]) -> tuple[dict[str, Any] | None, float]:
@@ -245,4 +247,4 @@ class Client:
             left, rate, then = self._bucket
             lacking = cost - left - (time.monotonic() - then) * rate
             if lacking > 0 and rate > 0:
-                time.sleep(min(lacking / rate, PATIENCE.longest_pause))
+                time.sleep(min(lacking / rate, self.patience.longest_pause))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crmhouse.errors import CrmhouseError, SourceRefusedError
+from ingestion.http import IMPATIENT
 from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
 from ingestion.sources.connector import ByOneProcess, always
@@ -79,12 +80,13 @@ class ShopifyConnector(ByOneProcess):
 
     def check(self) -> list[str]:
         """Say what keeps the shop from being read; nothing when all is well."""
+        client = replace(self.client, patience=IMPATIENT)
         try:
-            granted = self.client.scopes
+            granted = client.scopes
         except CrmhouseError as error:
             return [str(error)]
         finally:
-            self.client.close()
+            client.close()
         needed = {scope for name in self.chosen for scope in _SCOPES[name]}
         problems = [
             f"{self.client.place}: the access token lacks the scope {scope}. Add it to the app and "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from crmhouse.errors import QuotaExhaustedError, SourceRefusedError, SourceUnavailableError
-from ingestion.http import Api, Bearer, Patience, Rule
+from ingestion.http import IMPATIENT, Api, Bearer, Patience, Rule
 from ingestion.sources.connector import ByOneProcess, always
 from ingestion.sources.stripe.account import AT_ONCE, Account
 from ingestion.sources.stripe.answers import Clock
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ingestion.streams import Stream
 
 PATIENCE = Patience()
-_TO_CHECK = Patience(tries=2)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class StripeConnector(ByOneProcess):
         problems: dict[str, str] = {}  # by what was answered: a wrong key is one problem
         for stream in self.chosen:
             try:
-                with self._reader(stream, _TO_CHECK) as reader:
+                with self._reader(stream, IMPATIENT) as reader:
                     reader.touch()
             except SourceRefusedError as error:
                 what = str(error).partition(" answered ")[2]
