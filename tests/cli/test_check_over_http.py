@@ -30,7 +30,7 @@ OPTION = {
     "salesforce": "client_secret", "hubspot": "token", "stripe": "api_key",
     "shopify": "access_token",
 }  # fmt: skip
-RIGHT = {system: KEYS[f"STAND_IN_{system.upper()}"] for system in SYSTEMS}
+RIGHT = {system: KEYS[f"STAND_IN_{system}_{OPTION[system]}".upper()] for system in SYSTEMS}
 WRONG = {
     "salesforce": "wrong-zq7", "hubspot": "pat-na1-zq7",
     "stripe": "sk_test_zq7", "shopify": "shpat_wrong_zq7",
@@ -109,7 +109,7 @@ def said(
             "wrong key": check(WRONG),
             "wrong host": check(RIGHT, place="elsewhere"),
         }
-        apis.fault("status", path="describe", status=403, code="API_DISABLED_FOR_ORG")
+        apis.fault("status", path="describe|composite", status=403, code="API_DISABLED_FOR_ORG")
         found["missing scope"] = check(LESS)
         apis.heal()
         if subprocess.run([*OFFLINE, "true"], capture_output=True, check=False).returncode == 0:

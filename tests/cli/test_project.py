@@ -81,10 +81,10 @@ def test_what_init_writes_becomes_a_whole_project_when_its_examples_are_switched
         erp.execute("create table invoices (id integer primary key, updated_at datetime)")
     secrets = {
         "ERP_DATABASE_URL": "sqlite:///erp.db",
-        "SALESFORCE_SECRET": KEYS["STAND_IN_SALESFORCE"],
-        "HUBSPOT_TOKEN": KEYS["STAND_IN_HUBSPOT"],
-        "STRIPE_API_KEY": KEYS["STAND_IN_STRIPE"],
-        "SHOPIFY_ACCESS_TOKEN": KEYS["STAND_IN_SHOPIFY"],
+        "SALESFORCE_SECRET": KEYS["STAND_IN_SALESFORCE_CLIENT_SECRET"],
+        "HUBSPOT_TOKEN": KEYS["STAND_IN_HUBSPOT_TOKEN"],
+        "STRIPE_API_KEY": KEYS["STAND_IN_STRIPE_API_KEY"],
+        "SHOPIFY_ACCESS_TOKEN": KEYS["STAND_IN_SHOPIFY_ACCESS_TOKEN"],
     }
     findings = cli.json("check", **secrets)
     assert by(findings, "problem") == {}

@@ -28,7 +28,7 @@ def apis(exports: Path, tmp_path: Path) -> Iterator[StandIn]:
 
 
 def configure(cli: Cli, apis: StandIn, streams: list[str] | None, **options: Any) -> None:
-    options = {"url": f"{apis.url}/hubspot", "token": "${STAND_IN_HUBSPOT}", **options}
+    options = {"url": f"{apis.url}/hubspot", "token": "${STAND_IN_HUBSPOT_TOKEN}", **options}
     crm = {"name": "crm", "kind": "hubspot", "options": options, "streams": streams}
     cli.configure(sources=[crm])
 

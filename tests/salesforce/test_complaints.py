@@ -156,7 +156,7 @@ def test_an_older_version_never_overwrites_a_newer_one(org: Org) -> None:
     org.change(3, 10, Name="new")
     org.sync()
     org.change(3, 9, Name="old")
-    [run] = org.sync(lookback_seconds=86_400, sweep_every_hours=None)
+    [run] = org.sync(bulk_from_rows=1000, lookback_seconds=86_400, sweep_every_hours=None)
     assert (run.reported, run.updated) == (25, 0)
     assert org.raw("name", where=f"id = '{ALL[2]}'") == [("new",)]
 

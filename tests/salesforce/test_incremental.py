@@ -190,9 +190,9 @@ def test_a_page_that_comes_twice_does_not_count_as_another_one(org: Org) -> None
     for times in (1, None):
         org.stand_in.fault("duplicate_page", path="Account", times=times)
         with pytest.raises(SyncFailedError, match=r"reported 25 records, \d\d arrived"):
-            org.sync(**NOTHING_BESIDES)
+            org.sync(bulk_from_rows=1000, **NOTHING_BESIDES)
         org.stand_in.heal()
-    [run] = org.sync(**NOTHING_BESIDES)
+    [run] = org.sync(bulk_from_rows=1000, **NOTHING_BESIDES)
     assert (run.reported, run.updated) == (25, 25)
 
 
