@@ -104,6 +104,23 @@ def test_associations_of_a_changed_record_do_not_wait_until_all_are_read(of: Of)
     assert (run.slice, run.inserted) == ("changes", 2)
 
 
+def test_associations_do_not_ask_again_which_records_there_are_or_have_changed(of: Of) -> None:
+    made = of(
+        {"contacts": THREE, "companies": [record(8)], "associations": [pair(1, 8)]},
+        {"contacts": [record(2, at(50))], "associations": [pair(2, 8, "Boss")]},
+    )
+    options = {"streams": ["contacts", "contact_company"], "objects": ["contacts", "companies"],
+               "archived_every_hours": None}  # fmt: skip
+    made.sync(**options)
+    asked = made.running.requests()
+    assert asked["GET /hubspot/crm/v3/objects/contacts"] == 1
+    made.running.advance()
+    runs = made.sync(**options)
+    asked = made.running.requests()
+    assert asked["POST /hubspot/crm/v3/objects/contacts/search"] == 1
+    assert [(run.stream, run.inserted) for run in runs if run.inserted] == [("contact_company", 2)]
+
+
 def test_a_record_with_more_associations_than_a_page_has_is_read_to_its_end(of: Of) -> None:
     pairs = [pair(1, n) for n in range(10, 45)] + [pair(2, 10)]
     companies = [record(n) for n in range(10, 45)]

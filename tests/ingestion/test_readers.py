@@ -13,6 +13,7 @@ from landing_records import VERSIONED, parquet, read_records
 
 from crmhouse.errors import SourceRefusedError
 from ingestion.readers import READERS
+from ingestion.readers.json_lines import batch_of
 
 if TYPE_CHECKING:
     from ingestion.batches import Reject
@@ -164,6 +165,27 @@ def test_json_lines_keep_numbers_exactly_and_flatten_what_the_stream_says() -> N
         {"id": 12345678901234567890123, "n": Decimal("0.10")},
         {"id": 2, "n": None},
     ]
+
+
+@pytest.mark.parametrize(
+    ("second", "fields"),
+    [
+        ('{"id": 2, "p": {"a": "x", "b": null}}', {"p.a": ["1", "x"], "p.b": ["2", None]}),
+        ('{"p": {"b": "y", "a": "x"}, "id": 2}', {"p.a": ["1", "x"], "p.b": ["2", "y"]}),
+        ('{"id": 2, "p": {"a": "x"}}', {"p.a": ["1", "x"], "p.b": ["2", None]}),
+        ('{"id": 2, "p": null}', {"p.a": ["1", None], "p.b": ["2", None], "p": [None, None]}),
+        ('{"id": 2}', {"p.a": ["1", None], "p.b": ["2", None]}),
+    ],
+    ids=["alike", "in another order", "one less inside", "not nested", "one less"],
+)
+def test_records_are_flattened_alike_whether_or_not_they_have_the_same_fields(
+    second: str, fields: dict[str, Any]
+) -> None:
+    lines = [b'{"id": 1, "p": {"a": "1", "b": "2"}}', second.encode()]
+    batch = batch_of(lines, {"p": "p_"})
+    found = {name: list(values) for name, values in batch.fields.items()}
+    assert found == {"id": [1, 2], **fields}
+    assert [batch.payload(position) for position in (0, 1)] == [line.decode() for line in lines]
 
 
 def test_a_batch_of_json_lines_is_bounded_by_its_bytes() -> None:
