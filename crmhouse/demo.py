@@ -25,7 +25,7 @@ KEYS = "stand_ins.env"
 
 _MARK = "# Written by `crmhouse demo`; the next demo replaces it and everything beside it."
 # What is only looked for now and then is part of each delivery here.
-_MORE = {"hubspot": ", archived_every_hours: 0"}
+_MORE = {"hubspot": ", archived_every_hours: 0, associations_every_hours: 0"}
 _CONFIGURATION = """\
 {mark}
 #

@@ -100,7 +100,11 @@ def apis(company: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_with_a_fault_on_every_tenth_request_the_truth_arrives_to_the_cent(
     apis: StandIn, company: Path, tmp_path: Path, warehouse: Warehouse, faults: Faults
 ) -> None:
-    options = {**SMALL_PARTS, "hubspot": {**SMALL_PARTS["hubspot"], **OAUTH}}
+    options = {
+        **SMALL_PARTS,
+        "salesforce": {**SMALL_PARTS["salesforce"], "lookback_seconds": HUNDRED_DAYS},
+        "hubspot": {**SMALL_PARTS["hubspot"], **OAUTH},
+    }
     project = Project(tmp_path, company, apis, options)
     seeds, trials = faults.random(), []
     project.configure(BATCHES[0])
