@@ -20,6 +20,7 @@ from ingestion.sources.hubspot.options import OBJECTS as HUBSPOT_OBJECTS
 from ingestion.sources.hubspot.options import PAIRS
 from ingestion.sources.salesforce.streams import DECLARED
 from ingestion.sources.shopify.queries import OBJECTS as SHOPIFY_OBJECTS
+from ingestion.sources.shopify.queries import REFUNDS_AT_ONCE
 from ingestion.sources.stripe.resources import RESOURCES
 from simulators.shopify.costs import Bucket, requested
 from simulators.shopify.system import SCHEMA_FILE
@@ -139,18 +140,28 @@ def _stripe(found: Delivered, step: str) -> Counter[str]:
 def _shopify(found: Delivered, step: str) -> Counter[str]:
     """A page has 250 records, but a query may cost 1000 points: by the rule of the stand-in.
 
-    A bulk operation is begun, looked at, and its file is downloaded. The shop itself is asked for
-    once, and the feed of events for deleted products.
+    A bulk operation is begun, looked at, and its file is downloaded. The lines of refunds come with
+    no order, but for so many refunds at once. The shop itself is asked for once, and the feed of
+    events for deleted products.
     """
     asked = Counter(graphql=1 + (step != "first load"))
+    batch = {"first load": 1, "second batch": 2}.get(step)
     for name in SHOPIFY_OBJECTS:
-        rows = {"first load": found.first(name), "second batch": found.changed(name)}.get(step, 0)
+        rows = {1: found.first, 2: found.changed}[batch](name) if batch else 0
         pages = max(1, ceil(rows / _rows_of_a_page(name)))
-        if step == "first load" and pages > 3:  # noqa: PLR2004
+        if pages > 3:  # noqa: PLR2004
             asked.update(graphql=2, file=1)
         else:
             asked["graphql"] += pages
+    if batch:
+        asked["graphql"] += ceil(_refunds(found.folder, batch) / REFUNDS_AT_ONCE)
     return asked
+
+
+def _refunds(folder: Path, batch: int) -> int:
+    path = folder / f"batch_{batch}" / "shopify" / "orders.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return sum(len(json.loads(line).get("refunds") or ()) for line in lines)
 
 
 def _rows_of_a_page(name: str) -> int:

@@ -11,11 +11,11 @@ STEPS = ("first load", "nothing new", "second batch")
 SYSTEMS = ("salesforce", "hubspot", "stripe", "shopify")
 SLACK = {
     ("salesforce", "first load"): 1.3,  # the count of records, and a job for history
-    ("hubspot", "nothing new"): 1.1,  # associations of what is looked at twice
+    ("hubspot", "nothing new"): 1.2,  # associations of what is looked at twice
     ("stripe", "first load"): 1.3,  # silent refunds, and the newest event before
     ("stripe", "second batch"): 1.3,
-    ("shopify", "first load"): 6,  # few orders come by pages, not by a bulk operation
-    ("shopify", "second batch"): 1.3,  # the rows of a page are found out
+    ("shopify", "first load"): 1.6,  # the rows of a page are found out; an operation is waited for
+    ("shopify", "second batch"): 1.6,
 }
 
 

@@ -48,7 +48,7 @@ def test_a_failed_bulk_operation_with_partial_data_never_counts(shop: Shop) -> N
 
 def test_rows_that_become_visible_after_the_cursor_passed_them_are_not_lost(shop: Shop) -> None:
     """Airbyte 27146."""
-    shop.stand_in.fault("late_rows", times=3)  # of the number, the page, and the number beside it
+    shop.stand_in.fault("late_rows", times=2)  # of the page, and of the number beside it
     shop.sync(sweep_every_hours=None, **ORDERS)
     assert shop.raw("id") == [(2,)]
     shop.sync(sweep_every_hours=None, **ORDERS)
@@ -59,7 +59,7 @@ def test_rows_that_become_visible_after_the_cursor_passed_them_are_not_lost(shop
 
 def test_a_page_that_drops_rows_moves_no_cursor(shop: Shop) -> None:
     """Airbyte 77627: a green run without them."""
-    shop.stand_in.fault("late_rows", times=2)  # of the number, and of the page
+    shop.stand_in.fault("late_rows", times=1)  # of the page, and not of the number beside it
     with pytest.raises(SyncFailedError, match="counts 3 orders in this window, and 1 arrived"):
         shop.sync(**ORDERS)
     assert not shop.checkpoint("changes")

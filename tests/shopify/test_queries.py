@@ -54,11 +54,11 @@ def test_a_bulk_operation_has_no_connection_in_a_list_and_at_most_five_of_them()
 @pytest.mark.parametrize("name", ["customers", "orders", "products", "variants"])
 def test_a_foreign_client_reads_pages_with_our_queries(shop: Shop, name: str) -> None:
     asked = OBJECTS[name]
-    page = ask(shop, asked.page, first=2)[asked.field]
+    told = ask(shop, asked.page, first=2)
+    page = told[asked.field]
     assert len(page["nodes"]) == (2 if name == "orders" else 0)
     assert page["pageInfo"]["hasNextPage"] is (name == "orders")
-    counted = ask(shop, asked.count)[f"{asked.field}Count"]
-    assert counted == {"count": 3 if name == "orders" else 0, "precision": "EXACT"}
+    assert told[f"{asked.field}Count"] == {"count": 3 if name == "orders" else 0}
 
 
 def test_a_foreign_client_reads_the_shop_and_the_lines_of_an_order(shop: Shop) -> None:

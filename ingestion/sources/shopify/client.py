@@ -21,6 +21,7 @@ from ingestion.sources.shopify.queries import (
     REFUND_LINES_AT_ONCE,
     REFUNDS,
     REFUNDS_AT_ONCE,
+    ROWS_AT_ONCE,
     SHOP,
 )
 from ingestion.sources.shopify.verdicts import TOO_DEAR, codes_of, judge, judge_file
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PATIENCE = Patience()
-_ROWS_AT_ONCE = 250
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Client:
         Beside the page's own fields it has `count`, of the records that the filter lets through.
         """
         while True:
-            rows = self._rows.get(query, _ROWS_AT_ONCE)
+            rows = self.rows_of(query)
             data, ratio = self._send(query, {"first": rows, "after": after, "query": filter_})
             if data is not None:
                 page: Record = data[asked.field] | data[f"{asked.field}Count"]
@@ -160,7 +160,7 @@ class Client:
         Neither a bulk operation nor a page has that: it is a connection within a list.
         """
         rest = iter(orders)
-        while some := [*islice(rest, _ROWS_AT_ONCE)]:
+        while some := [*islice(rest, ROWS_AT_ONCE)]:
             refunds = {gid_of_refund(one): one for order in some for one in order["refunds"]}
             ids = iter(refunds)
             while chosen := [*islice(ids, REFUNDS_AT_ONCE)]:
@@ -184,10 +184,6 @@ class Client:
                 if following := self._following(lines, place):
                     after[node["id"]] = following
 
-    def count(self, asked: Object) -> int:
-        """Return how many records of an object there are."""
-        return int(self.ask(asked.count)[f"{asked.field}Count"]["count"])
-
     def has_deleted_products(self, since: datetime) -> bool:
         """Say whether a product was deleted since then: of other objects, no event tells."""
         if self._undeleted_since and since >= self._undeleted_since:
@@ -198,9 +194,13 @@ class Client:
             self._undeleted_since = since
         return found
 
-    def rows_of(self, query: str) -> int | None:
-        """Return how many records a page of a query may have; None before one was too dear."""
-        return self._rows.get(query)
+    def rows_of(self, query: str) -> int:
+        """Return how many records a page of a query may have: fewer once that was too dear."""
+        return self._rows.get(query, ROWS_AT_ONCE)
+
+    def found(self, query: str) -> dict[str, int]:
+        """Return for a checkpoint what was found out about the pages of a query."""
+        return {"rows": self._rows[query]} if query in self._rows else {}
 
     def expect(self, query: str, rows: int | None) -> None:
         """Ask for pages of so many records, which an earlier sync has found to be possible."""

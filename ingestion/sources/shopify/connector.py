@@ -112,7 +112,7 @@ class ShopifyConnector(ByOneProcess):
             known = landed.get(CHANGES) or {}
             self.client.expect(OBJECTS[stream.name].page, known.get("rows"))
             pages = self._pages(stream, Window.after(known, self.options.lookback, _now()))
-            if self._is_for_bulk(stream, landed, pages):
+            if self._is_for_bulk(landed, pages):
                 yield from self._bulk_load(stream, landed, pages.window)
             else:
                 yield from self._changes(stream, pages, is_first=not known)
@@ -130,11 +130,11 @@ class ShopifyConnector(ByOneProcess):
         try:
             if not self._sees_all(stream):
                 raise self._sees_too_little(stream)
-            if self._is_large(stream):
+            pages = self._pages(stream, Window.until(_now()))
+            if pages.is_large(self.options.bulk_from_rows):
                 operation = begin(self.client, OBJECTS[stream.name].bulk)
                 yield self._of_bulk(stream, operation, holds="all", also=_all_read)
                 return
-            pages = self._pages(stream, Window.until(_now()))
             yield Slice(
                 CHANGES, lambda: self._batches(stream, pages.all()), pages.checkpoint,
                 holds="all", also=_all_read,
@@ -155,18 +155,12 @@ class ShopifyConnector(ByOneProcess):
         finally:
             self.client.close()
 
-    def _is_large(self, stream: Stream) -> bool:
-        return self.client.count(OBJECTS[stream.name]) >= self.options.bulk_from_rows
-
-    def _is_for_bulk(
-        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], pages: Pages
-    ) -> bool:
+    def _is_for_bulk(self, landed: Mapping[str, Mapping[str, Any]], pages: Pages) -> bool:
         """Say whether to read a window by a bulk operation: not where some of its pages landed."""
         if pages.window.page:
             return False
-        if landed.get(CHANGES):
-            return pages.size() >= self.options.bulk_from_rows
-        return bool(landed.get(BULK)) or self._is_large(stream)
+        is_under_way = landed.get(BULK) and not landed.get(CHANGES)
+        return bool(is_under_way) or pages.is_large(self.options.bulk_from_rows)
 
     def _sees_all(self, stream: Stream) -> bool:
         return stream.name != "orders" or _ALL_ORDERS in self.client.scopes
@@ -210,7 +204,8 @@ class ShopifyConnector(ByOneProcess):
                 yield node
 
         return Slice(
-            CHANGES, lambda: self._batches(stream, nodes()), window.done,
+            CHANGES, lambda: self._batches(stream, nodes()),
+            lambda: window.done() | self.client.found(OBJECTS[stream.name].page),
             reported=result.roots, **more,
         )  # fmt: skip
 
@@ -240,14 +235,13 @@ class ShopifyConnector(ByOneProcess):
             return
         began = read_now()
         asked = OBJECTS[stream.name]
-        nodes: Callable[[], Iterable[Record]]
+        pages = Pages(self.client, asked, Window(None, None), asked.keys)
+        nodes: Callable[[], Iterable[Record]] = pages.all
         reported = None
-        if self._is_large(stream):
+        if pages.is_large(self.options.bulk_from_rows):
             result = Result(self.client, wait(self.client, begin(self.client, asked.bulk_keys)))
             reported = result.roots
-            nodes = lambda: (node for node, _ in result.nodes())  # noqa: E731  # one of two
-        else:
-            nodes = Pages(self.client, asked, Window(None, None), asked.keys).all
+            nodes = lambda: (node for node, _ in result.nodes())  # noqa: E731
 
         def read() -> Iterator[Batch]:
             keys = (msgspec.json.encode({"id": number(node["id"])}) for node in nodes())

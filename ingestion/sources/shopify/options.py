@@ -47,8 +47,8 @@ class ShopifyOptions(BaseModel):
     bulk_from_rows: int = Field(
         default=250,
         ge=1,
-        description="From so many records on, everything is read by a bulk operation, which takes "
-        "nothing of what the app may ask for in a second.",
+        description="From so many records on, or five pages, all are read by a bulk operation. It "
+        "takes nothing of what the app may ask for in a second.",
     )
     sweep_every_hours: float | None = Field(
         default=24,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+ROWS_AT_ONCE = 250
 LINES_AT_ONCE = 50
 REFUNDS_AT_ONCE, REFUND_LINES_AT_ONCE = 5, 10
 _LINES_WITH_ORDER = 10
@@ -75,11 +76,6 @@ class Object:
     def keys(self) -> str:
         """Return the query of a page of ids."""
         return self._page("id", "ID")
-
-    @property
-    def count(self) -> str:
-        """Return the query of their number."""
-        return f"query Count {{ {self.field}Count(limit: null) {{ count precision }} }}"
 
     @property
     def bulk(self) -> str:
@@ -184,4 +180,4 @@ def documents() -> Iterator[str]:
     """Yield every query that the connector sends, bulk operations among them."""
     yield from (LINES, REFUNDS, SHOP, DELETED, START, OPERATION)
     for asked in OBJECTS.values():
-        yield from (asked.page, asked.keys, asked.count, asked.bulk, asked.bulk_keys)
+        yield from (asked.page, asked.keys, asked.bulk, asked.bulk_keys)

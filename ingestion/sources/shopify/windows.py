@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ingestion.sources.shopify.queries import Object
 
 PAGES_OF_A_SLICE = 25
+# At ten seconds for a dear page, as the smallest plan has it, an operation is sooner at its end.
+PAGES_WORTH_AN_OPERATION = 5
 _MOST_REPEATS = 5
 _LONG_AGO = "1970-01-01T00:00:00Z"
 
@@ -118,10 +120,15 @@ class Pages:
         """Let what is read next be the pages that follow."""
         self._start = self.window.page, self.window.newest, self.window.received
 
-    def size(self) -> int:
-        """Return how many records the window has; the page that tells it is kept for reading."""
+    def is_large(self, most: int) -> bool:
+        """Say whether the window is for a bulk operation; its first page tells, and is kept.
+
+        Args:
+            most: from so many records on it is; from fewer where a page may have few of them.
+        """
         self._kept = self._ask()
-        return int(self._kept["count"])
+        rows = self.client.rows_of(self._query)
+        return bool(self._kept["count"] >= min(most, PAGES_WORTH_AN_OPERATION * rows))
 
     def nodes(self) -> Iterator[Record]:
         """Yield the records of the pages of a slice, nested lists completed; the same when again.
@@ -147,9 +154,8 @@ class Pages:
 
     def checkpoint(self) -> dict[str, Any]:
         """Return where to go on, and how many records a page may have, if that was found out."""
-        rows = self.client.rows_of(self._query)
         where = self.window.done() if self.are_done else self.window.on_the_way()
-        return {**where, "rows": rows} if rows else where
+        return where | self.client.found(self._query)
 
     @property
     def _query(self) -> str:
