@@ -24,6 +24,7 @@ KEYS = "stand_ins.env"
 """The file with what opens the stand-ins."""
 
 _MARK = "# Written by `crmhouse demo`; the next demo replaces it and everything beside it."
+_NO_PROXY = ("NO_PROXY", "no_proxy")  # where there are both, the second one counts
 # What is only looked for now and then is part of each delivery here.
 _MORE = {"hubspot": ", archived_every_hours: 0, associations_every_hours: 0"}
 _CONFIGURATION = """\
@@ -33,7 +34,7 @@ _CONFIGURATION = """\
 # from a file. Before a run, start the stand-ins with what has changed up to the second delivery,
 # and take what opens them into the environment:
 #   crmhouse simulate {folder} --port {port} --as-of batch_2
-#   . {folder}/{keys}
+#   . {keys}
 home: .crmhouse
 
 # The demo's world ends here. A real project leaves this out: figures are then for the moment of
@@ -105,8 +106,17 @@ def stand_ins(folder: Path) -> Iterator[str]:
 
 
 def advance(url: str) -> None:
-    """Let the stand-ins go on to the next delivery."""
-    httpx.post(f"{url}/_simulator/advance", timeout=60, trust_env=False).raise_for_status()
+    """Let the stand-ins go on to the next delivery.
+
+    Raises:
+        SourceUnavailableError: they do not.
+    """
+    try:
+        httpx.post(f"{url}/_simulator/advance", timeout=60, trust_env=False).raise_for_status()
+    except httpx.HTTPError:
+        raise SourceUnavailableError(
+            f"The stand-ins at {url} have not gone on to the next delivery. Start the demo again."
+        ) from None
 
 
 def write_configuration(
@@ -131,9 +141,9 @@ def write_configuration(
         for name, options in credentials.items()
         for option, value in options.items()
     }
-    os.environ |= values | {"NO_PROXY": f"{os.environ.get('NO_PROXY', '')},127.0.0.1".lstrip(",")}
+    os.environ |= values | dict.fromkeys(_NO_PROXY, _without_proxy())
     exports = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
-    exports.append('export NO_PROXY="${NO_PROXY:+$NO_PROXY,}127.0.0.1"')
+    exports += [f"export {name}={shlex.quote(_without_proxy())}" for name in _NO_PROXY]
     (config.parent / KEYS).write_text("\n".join([_MARK, *exports, ""]), encoding="utf-8")
     sources = "\n".join(
         f"  - {{name: {name}, kind: {name}, options: {{url: '{url}/{name}'"
@@ -143,7 +153,13 @@ def write_configuration(
         for name, options in named.items()
     )
     text = _CONFIGURATION.format(
-        mark=_MARK, as_of=as_of, sources=sources, folder=config.parent, keys=KEYS,
-        port=url.rpartition(":")[2],
+        mark=_MARK, as_of=as_of, sources=sources, folder=shlex.quote(str(config.parent)),
+        keys=shlex.quote(str(config.parent / KEYS)), port=url.rpartition(":")[2],
     )  # fmt: skip
     config.write_text(text, encoding="utf-8")
+
+
+def _without_proxy() -> str:
+    """Return the hosts that no proxy is asked for, this machine among them."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return ",".join(dict.fromkeys([*filter(None, known.split(",")), "127.0.0.1"]))

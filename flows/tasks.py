@@ -137,6 +137,7 @@ def _sync(work: Work, source: SourceConfig, streams: list[str] | None) -> None:
         work.settings,
         source,
         run_id=work.run_id,
+        reader=work.reader(source),
         streams=streams,
         rules=quality.row_rules,
         listener=_Collector(work),

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ingestion.sources import connector
+
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
     from uuid import UUID
 
     from crmhouse.dbt_results import DbtNode
-    from crmhouse.settings import Settings
+    from crmhouse.settings import Settings, SourceConfig
     from crmhouse.warehouse import Warehouse
     from flows.results import StreamFailure
     from ingestion.runs import SliceRun
+    from ingestion.sources.connector import Connector
     from quality import Boundary, GateReport
 
 
@@ -50,6 +53,13 @@ class Work:
         self.dbt_nodes: dict[str, tuple[DbtNode, ...]] = {}
         self.gates: dict[Boundary, GateReport] = {}
         self.gate_page: Path | None = None
+        self._readers: dict[str, Connector] = {}
+
+    def reader(self, source: SourceConfig) -> Connector:
+        """Return the connector of a source: its streams share it, and what it has learnt."""
+        if source.name not in self._readers:
+            self._readers[source.name] = connector(self.settings, source)
+        return self._readers[source.name]
 
 
 def let_our_loggers_speak(settings: Settings) -> None:

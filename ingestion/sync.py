@@ -56,6 +56,7 @@ def sync_source(
     source: SourceConfig,
     *,
     run_id: UUID,
+    reader: Connector | None = None,
     streams: Collection[str] | None = None,
     asked: Asked | None = None,
     rules: Rules = no_rules,
@@ -71,6 +72,7 @@ def sync_source(
         settings: the project's settings.
         source: the configured source.
         run_id: the run this belongs to.
+        reader: its connector, where streams that are synced one by one are to share what it knows.
         streams: names of the streams; all of the source's when None.
         asked: what of them; what is new, when None.
         rules: gives the row rules of a system's stream.
@@ -88,7 +90,7 @@ def sync_source(
         WarehouseError: the connection was lost before anything was read.
     """
     asked, listener = asked or Asked(), listener or Silent()
-    every = connector(settings, source)
+    every = reader or connector(settings, source)
     reader = every if streams is None else every.only(streams)  # no other is then asked for
     chosen = _streams(warehouse, source, reader, run_id, streams)
     if unknown := sorted(set(streams or ()) - {stream.name for stream in chosen}):

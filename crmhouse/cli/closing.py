@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -57,17 +58,17 @@ def where_to_look(config: Path, url: str, port: str, gate_page: Path | None) -> 
         port: at which its configuration looks for the stand-ins.
         gate_page: of the last run.
     """
-    folder = config.parent
+    folder, keys = (shlex.quote(str(path)) for path in (config.parent, config.parent / KEYS))
     # As it was called, where the shell would not find it by its name alone.
     program = "crmhouse" if shutil.which("crmhouse") else sys.argv[0]
-    command = f"{program} --config {config}"
+    command = f"{program} --config {shlex.quote(str(config))}"
     rows = [
         ("the marts", f"{command} warehouse psql -c 'table marts.revenue_monthly'"),
         ("a BI tool", f"{command} warehouse start, then {url}"),
         ("the gates", str(gate_page) if gate_page else "-"),
         ("how all stands", f"{command} status"),
         ("the four systems", f"{program} simulate {folder} --port {port} --as-of {BATCHES[-1]} &"),
-        ("run it again", f". {folder / KEYS}; {command} run"),
+        ("run it again", f". {keys}; {command} run"),
         ("what each mart means", "docs/reference/marts.md"),
     ]
     return Table("Where to look next", ("what", "where"), rows)

@@ -324,7 +324,7 @@ class Api:
 
 def _unzipped(response: httpx.Response) -> Iterator[bytes]:
     """Yield a body piece by piece; httpx would take one whose gzip ends early for whole."""
-    if response.headers.get("Content-Encoding") != "gzip":
+    if response.is_stream_consumed or response.headers.get("Content-Encoding") != "gzip":
         yield from response.iter_bytes(_CHUNK_BYTES)
         return
     unzip = zlib.decompressobj(_GZIP)

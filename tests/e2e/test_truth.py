@@ -37,6 +37,7 @@ class Built:
         written: which transaction wrote each row, after the second batch, after the run with
             nothing new, and after a forced rebuild.
         content: hash of the marts before and after the rebuild.
+        logins: how often each delivery's run asked for a session of Salesforce.
     """
 
     data: Path
@@ -45,6 +46,7 @@ class Built:
     nothing_new: Any = None
     written: list[dict[str, str]] = field(default_factory=list)
     content: list[dict[str, str]] = field(default_factory=list)
+    logins: list[int] = field(default_factory=list)
 
     @property
     def data_notes(self) -> dict[str, int]:
@@ -146,6 +148,9 @@ def build(project: Project, *, is_followed: bool) -> Built:
         for batch in BATCHES:
             project.configure(until=batch)
             project.run()
+            if project.stand_in:
+                asked = project.stand_in.requests().items()
+                result.logins.append(sum(n for path, n in asked if path.endswith("/token")))
             with warehouse.connect() as connection:
                 for name, question in QUESTIONS.items():
                     result.answers[batch, name] = connection.execute(question).fetchall()
@@ -177,6 +182,10 @@ def written(warehouse: Any) -> dict[str, str]:
             statement = f"select md5(coalesce({versions}, '')) from {schema}.{table}"
             found[f"{schema}.{table}"] = connection.execute(statement).fetchone()[0]
     return found
+
+
+def test_the_streams_of_a_source_share_what_its_connector_knows(built: Built) -> None:
+    assert built.logins == ([1, 1] if built.is_read_over_http else [])
 
 
 @pytest.mark.parametrize("batch", BATCHES)

@@ -206,6 +206,14 @@ def test_a_download_whose_gzip_ends_early_begins_anew(cut: int) -> None:
         assert len(seen(server)) == 3
 
 
+def test_a_zipped_answer_to_a_download_that_is_accepted_as_a_refusal_is_read() -> None:
+    gone = (404, {"Content-Encoding": "gzip"}, gzip.compress(b"gone"))
+    with answering(gone) as server, api(server, judge=lambda _: accept()) as asked:
+        file = io.BytesIO()
+        asked.download("things", file)
+        assert file.getvalue() == b"gone"
+
+
 def test_a_token_that_is_refused_is_renewed_once() -> None:
     tokens = iter(["old", "new"])
     refused: Answer = (HTTPStatus.UNAUTHORIZED, {}, b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from shopify_shop import TOKEN, order
 
 from crmhouse.errors import SyncFailedError
 from ingestion.sources.shopify import windows
+from ingestion.sources.shopify.bulk import begin
+from ingestion.sources.shopify.queries import OBJECTS
 from ingestion.stream_sync import Asked
 
 if TYPE_CHECKING:
@@ -185,17 +188,30 @@ def test_many_changes_come_by_a_bulk_operation_that_reads_no_others(shop: Shop) 
     with pytest.raises(SyncFailedError):
         shop.sync(bulk_from_rows=20, **ORDERS)
     shop.stand_in.heal()
-    begun, read = shop.sync(bulk_from_rows=20, **ORDERS).values(), shop.checkpoint("changes")
-    assert [(run.slice, run.reported, run.inserted) for run in begun] == [
-        ("changes", 53, 50)
-    ]  # three are in the lookback
-    assert read["cursor"] == "2026-02-02T17:00:00Z"
+    (run,) = shop.sync(bulk_from_rows=20, **ORDERS).values()
+    assert (run.slice, run.reported, run.inserted) == ("changes", 53, 50)  # three by the lookback
+    assert shop.checkpoint("changes")["cursor"] == "2026-02-02T17:00:00Z"
     (operation,) = shop.system.bulk.all
     assert "updated_at:>='2026-02-01T16:53:00Z'" in operation.query
-    shop.put("orders", *(order(n, "2026-02-03T12:00:00-05:00") for n in range(60, 100)))
+    for number in (70, 71, 72):  # they become visible late, so that the window stays as it is
+        shop.put("orders", order(number, "2026-02-02T11:59:00-05:00"))
+        shop.sync(bulk_from_rows=20, **ORDERS)
+    assert len(shop.system.bulk.all) == 4  # none that has landed is taken for the next one
+    assert [id_ for (id_,) in shop.raw("id")] == [1, 2, 3, *range(10, 60), 70, 71, 72]
+
+
+def test_while_another_operation_is_under_way_changes_come_by_pages_and_no_refresh_joins_it(
+    shop: Shop,
+) -> None:
+    shop.sync(**ORDERS)
+    shop.put("orders", *(order(n, "2026-02-02T12:00:00-05:00") for n in range(10, 60)))
+    shop.stand_in.fault("bulk_slow", seconds=600)
+    with closing(shop.connector().client) as client:
+        begin(client, OBJECTS["orders"].bulk)
     shop.sync(bulk_from_rows=20, **ORDERS)
-    assert len(shop.system.bulk.all) == 2  # that of another window is not taken for it
-    assert [id_ for (id_,) in shop.raw("id")] == [1, 2, 3, *range(10, 100)]
+    assert [id_ for (id_,) in shop.raw("id")] == [1, 2, 3, *range(10, 60)]
+    with pytest.raises(SyncFailedError, match="another bulk operation of the app is under way"):
+        shop.sync(asked=Asked(everything=True), bulk_from_rows=20, **ORDERS)
 
 
 @pytest.mark.usefixtures("by_pages")

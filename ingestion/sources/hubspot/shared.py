@@ -16,7 +16,7 @@ class Listing:
     """The ids of all records that are not archived, in the order of the list.
 
     Attributes:
-        began: when the list was begun, in milliseconds since 1970.
+        began: when its first page had been read, in milliseconds since 1970.
         ids: eight bytes each.
         newest: the newest time of change, in milliseconds.
         following: where the next page begins; None after the last one.

@@ -12,6 +12,7 @@ import logging
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -59,12 +60,13 @@ def pages(org: Org, job: Job, locator: str | None) -> Generator[ResultPage]:
     """
     options = org.options
     if options.pages_at_once > 1 and job.numberRecordsProcessed > options.page_rows:
-        for page in _side_by_side(org, job, locator):
-            with page.file:
-                yield page
-            locator = page.following
-            if locator is None:
-                return
+        with closing(_side_by_side(org, job, locator)) as found_together:
+            for page in found_together:
+                with page.file:
+                    yield page
+                locator = page.following
+                if locator is None:
+                    return
     while (found := _downloaded(org, job, locator)) is not None:
         with found.file:
             yield found
@@ -73,7 +75,7 @@ def pages(org: Org, job: Job, locator: str | None) -> Generator[ResultPage]:
             return
 
 
-def _side_by_side(org: Org, job: Job, locator: str | None) -> Iterator[ResultPage]:
+def _side_by_side(org: Org, job: Job, locator: str | None) -> Generator[ResultPage]:
     """Yield those pages that are named, as long as each begins where the one before has ended."""
     listed = _listed(org, job, locator)
     under_way: deque[tuple[_Listed, Future[ResultPage | None]]] = deque()
@@ -87,9 +89,9 @@ def _side_by_side(org: Org, job: Job, locator: str | None) -> Iterator[ResultPag
             for _ in range(org.options.pages_at_once):
                 begin()
             while under_way:
-                _, future = under_way.popleft()
-                page = future.result()
+                page = under_way[0][1].result()
                 begin()
+                under_way.popleft()
                 if page is None:
                     return
                 named = under_way[0][0].locator if under_way else None

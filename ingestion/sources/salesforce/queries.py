@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -71,11 +72,12 @@ class Queries:
     ) -> Callable[[], Iterator[Batch]]:
         def read() -> Iterator[Batch]:
             rows = 0
-            for page in pages(self.org, job, None):
-                yield from of_csv(page.file, self.object.stream, self.batch_rows, types)
-                rows += page.rows
-                if page.following is None:
-                    return
+            with closing(pages(self.org, job, None)) as found:
+                for page in found:
+                    yield from of_csv(page.file, self.object.stream, self.batch_rows, types)
+                    rows += page.rows
+                    if page.following is None:
+                        return
             raise self.incomplete(job, rows)
 
         return read

@@ -63,11 +63,21 @@ def find(client: Client, id_: str | None) -> Record | None:
     return operation if is_whole or operation["status"] in _OPEN else None
 
 
-def begin(client: Client, query: str) -> str:
-    """Begin an operation, or find the same one under way, and return its id.
+class OperationUnderWayError(SourceUnavailableError):
+    """Another bulk operation of the app is under way."""
+
+
+def begin(client: Client, query: str, *, joins: bool = False) -> str:
+    """Begin an operation and return its id.
+
+    Args:
+        client: of the shop.
+        query: what it reads.
+        joins: whether one that was begun before, and reads the same, will do.
 
     Raises:
-        SourceUnavailableError: another one of the app is under way, or Shopify begins none.
+        OperationUnderWayError: another one of the app is.
+        SourceUnavailableError: Shopify begins none.
     """
     told = client.ask(START, {"query": query})["bulkOperationRunQuery"]
     if operation := told["bulkOperation"]:
@@ -75,10 +85,10 @@ def begin(client: Client, query: str) -> str:
     said = " ".join(error["message"] for error in told["userErrors"])
     other = _GID.search(said)
     if other:
-        known = find(client, other[0])
+        known = find(client, other[0]) if joins else None
         if known and known["query"] == query:  # it may have completed this moment
             return other[0]
-        raise SourceUnavailableError(
+        raise OperationUnderWayError(
             f"{client.place}: another bulk operation of the app is under way ({other[0]}). Nothing "
             "was begun; sync again when it has ended."
         )

@@ -22,7 +22,7 @@ from ingestion.readers.json_lines import batches_of
 from ingestion.slices import Slice
 from ingestion.sources.connector import ByOneProcess, always
 from ingestion.sources.schedule import is_due, read_now, window_name
-from ingestion.sources.shopify.bulk import Result, begin, find, wait
+from ingestion.sources.shopify.bulk import OperationUnderWayError, Result, begin, find, wait
 from ingestion.sources.shopify.client import Client
 from ingestion.sources.shopify.mapping import number, record_of
 from ingestion.sources.shopify.options import ShopifyOptions
@@ -109,13 +109,14 @@ class ShopifyConnector(ByOneProcess):
     ) -> Generator[Slice]:
         """Yield what is to be landed, in order."""
         try:
-            known = landed.get(CHANGES) or {}
+            known, began = landed.get(CHANGES) or {}, read_now()
             self.client.expect(OBJECTS[stream.name].page, known.get("rows"))
             pages = self._pages(stream, Window.after(known, self.options.lookback, _now()))
-            if self._is_for_bulk(landed, pages):
-                yield from self._bulk_load(stream, landed, pages.window)
+            plan = self._bulk_plan(stream, landed, pages)
+            if plan:
+                yield from self._bulk_load(stream, landed, plan, pages.window)
             else:
-                yield from self._changes(stream, pages, is_first=not known)
+                yield from self._changes(stream, pages, {} if known else {DELETIONS: began})
             if known:
                 yield from self._deletions(stream, landed)
         finally:
@@ -130,14 +131,14 @@ class ShopifyConnector(ByOneProcess):
         try:
             if not self._sees_all(stream):
                 raise self._sees_too_little(stream)
-            pages = self._pages(stream, Window.until(_now()))
+            pages, began = self._pages(stream, Window.until(_now())), read_now()
             if pages.is_large(self.options.bulk_from_rows):
                 operation = begin(self.client, OBJECTS[stream.name].bulk)
-                yield self._of_bulk(stream, operation, holds="all", also=_all_read)
+                yield self._of_bulk(stream, operation, holds="all")
                 return
             yield Slice(
                 CHANGES, lambda: self._batches(stream, pages.all()), pages.checkpoint,
-                holds="all", also=_all_read,
+                holds="all", also=lambda: {DELETIONS: began},
             )  # fmt: skip
         finally:
             self.client.close()
@@ -155,12 +156,28 @@ class ShopifyConnector(ByOneProcess):
         finally:
             self.client.close()
 
-    def _is_for_bulk(self, landed: Mapping[str, Mapping[str, Any]], pages: Pages) -> bool:
-        """Say whether to read a window by a bulk operation: not where some of its pages landed."""
-        if pages.window.page:
-            return False
-        is_under_way = landed.get(BULK) and not landed.get(CHANGES)
-        return bool(is_under_way) or pages.is_large(self.options.bulk_from_rows)
+    def _bulk_plan(
+        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], pages: Pages
+    ) -> Mapping[str, Any] | None:
+        """Return the operation that is to read a window: the one that is remembered, or another.
+
+        None where pages are to: there are few of them, or some have landed, or another operation
+        of the app is under way.
+        """
+        window, known = pages.window, landed.get(BULK) or {}
+        is_under_way = known and not landed.get(CHANGES)
+        if window.page or not (is_under_way or pages.is_large(self.options.bulk_from_rows)):
+            return None
+        if known.get("since") == window.newest and find(self.client, known.get("operation")):
+            return known
+        query = OBJECTS[stream.name].bulk_of(replace(window, high=None).filter)
+        try:
+            return {"operation": begin(self.client, query, joins=True), "since": window.newest}
+        except OperationUnderWayError as error:
+            if window.low is None:
+                raise
+            logger.info("%s Meanwhile %s come by pages.", error, stream.name)
+            return None
 
     def _sees_all(self, stream: Stream) -> bool:
         return stream.name != "orders" or _ALL_ORDERS in self.client.scopes
@@ -173,28 +190,33 @@ class ShopifyConnector(ByOneProcess):
         )
 
     def _bulk_load(
-        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], window: Window
+        self,
+        stream: Stream,
+        landed: Mapping[str, Mapping[str, Any]],
+        plan: Mapping[str, Any],
+        window: Window,
     ) -> Generator[Slice]:
         """Yield the operation, so that it is remembered, and then its records."""
-        known = landed.get(BULK) or {}
-        if known.get("since") != window.newest or not find(self.client, known.get("operation")):
-            query = OBJECTS[stream.name].bulk_of(replace(window, high=None).filter)
-            known = {"operation": begin(self.client, query), "since": window.newest}
-            yield Slice(BULK, lambda: iter(()), lambda: known)
-        also = dict if window.low else _all_read
-        yield self._of_bulk(stream, known["operation"], window.newest, also=also)
+        if plan != landed.get(BULK):
+            yield Slice(BULK, lambda: iter(()), lambda: plan)
+        yield self._of_bulk(stream, plan["operation"], window)
 
     def _of_bulk(
         self,
         stream: Stream,
         operation: str,
-        newest: str | None = None,
+        asked: Window | None = None,
         **more: Any,  # noqa: ANN401  # fields of Slice
     ) -> Slice:
         result = Result(self.client, wait(self.client, operation))
+        begun = result.operation["createdAt"]
         # A record that was changed while the operation ran may be in it as it was before.
-        end = datetime.fromisoformat(result.operation["createdAt"]) - _SAFETY
-        window = Window(None, end, newest=newest)
+        end = datetime.fromisoformat(begun) - _SAFETY
+        window = Window(None, end, newest=asked.newest if asked else None)
+        # With its records it is over: another window begins one of its own.
+        also: dict[str, Mapping[str, Any]] = {BULK: {}}
+        if asked is None or asked.low is None:
+            also[DELETIONS] = {"read_at": begun}
 
         def nodes() -> Iterator[Record]:
             for node, children in result.nodes():
@@ -206,15 +228,17 @@ class ShopifyConnector(ByOneProcess):
         return Slice(
             CHANGES, lambda: self._batches(stream, nodes()),
             lambda: window.done() | self.client.found(OBJECTS[stream.name].page),
-            reported=result.roots, **more,
+            reported=result.roots, also=lambda: also, **more,
         )  # fmt: skip
 
-    def _changes(self, stream: Stream, pages: Pages, *, is_first: bool) -> Generator[Slice]:
+    def _changes(
+        self, stream: Stream, pages: Pages, also: Mapping[str, Mapping[str, Any]]
+    ) -> Generator[Slice]:
         """Yield a window in parts, each of which is remembered."""
         while not pages.are_done:
             yield Slice(
                 CHANGES, lambda: self._batches(stream, pages.nodes()), pages.checkpoint,
-                also=_all_read if is_first else dict,
+                also=lambda: also,
             )  # fmt: skip
             pages.go_on()
 
@@ -274,11 +298,6 @@ class ShopifyConnector(ByOneProcess):
 
 def _now() -> datetime:
     return datetime.now(UTC) - _SAFETY
-
-
-def _all_read() -> Mapping[str, Mapping[str, Any]]:
-    """Return the checkpoint that says that no record was deleted and is still there."""
-    return {DELETIONS: read_now()}
 
 
 def build(options: Mapping[str, Any], given: Given) -> ShopifyConnector:

@@ -35,14 +35,14 @@ class Window:
         high: without end, if None.
         page: cursor of the API that the next page begins after.
         newest: the newest time of change that arrived.
-        received: the records that arrived on the pages before.
+        received: the records that have arrived; None where some did in an earlier sync.
     """
 
     low: datetime | None
     high: datetime | None
     page: str | None = None
     newest: str | None = None
-    received: int = 0
+    received: int | None = 0
 
     @classmethod
     def until(cls, high: datetime) -> Window:
@@ -56,7 +56,7 @@ class Window:
             low, high = known["low"], known["high"]
             start = datetime.fromisoformat(low) if low else None
             end = datetime.fromisoformat(high)
-            return cls(start, end, known["page"], known["newest"], known["received"])
+            return cls(start, end, known["page"], known["newest"], None)
         cursor = known.get("cursor")
         if cursor is None:
             return cls.until(now)
@@ -88,7 +88,6 @@ class Window:
             "low": self.low.isoformat() if self.low else None,
             "high": self.high.isoformat() if self.high else None,
             "newest": self.newest,
-            "received": self.received,
         }
 
 
@@ -110,7 +109,7 @@ class Pages:
     query: str = ""
     are_done: bool = False
     _repeats: int = 0
-    _start: tuple[str | None, str | None, int] = field(init=False)
+    _start: tuple[str | None, str | None, int | None] = field(init=False)
     _kept: Record | None = None
 
     def __post_init__(self) -> None:
@@ -170,21 +169,24 @@ class Pages:
             if "updatedAt" in node:
                 window.see(node)
             yield node
-        following, asked = page["pageInfo"]["endCursor"], window.page
-        self._repeats = self._repeats + 1 if following == asked else 0
-        window.page = following
-        window.received += len(page["nodes"]) if not self._repeats else 0
-        self.are_done = not page["pageInfo"]["hasNextPage"]
+        following, has_more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
+        if has_more and following in {None, window.page}:
+            self._repeats += 1
+            if self._repeats == _MOST_REPEATS:
+                raise SourceUnavailableError(
+                    f"{self.client.place}: Shopify says that there are more {self.asked.field}, "
+                    f"and gave the same page {_MOST_REPEATS} times. Nothing of this slice was "
+                    "landed; sync again."
+                )
+            return
+        self._repeats, window.page, self.are_done = 0, following, not has_more
+        if window.received is None:
+            return
+        window.received += len(page["nodes"])
         if self.are_done and window.received < page["count"]:
             raise SourceUnavailableError(
                 f"{self.client.place}: Shopify counts {page['count']} {self.asked.field} in this "
                 f"window, and {window.received} arrived. Nothing of this slice was landed; sync "
-                "again."
-            )
-        if self._repeats == _MOST_REPEATS and not self.are_done:
-            raise SourceUnavailableError(
-                f"{self.client.place}: Shopify says that there are more {self.asked.field}, and "
-                f"gave the same page {_MOST_REPEATS} times. Nothing of this slice was landed; sync "
                 "again."
             )
 

@@ -12,11 +12,13 @@ import tempfile
 import time
 import weakref
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ingestion.sources.stripe.account import Found
+from ingestion.sources.stripe.resources import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 PATH = "v1/events"
 HORIZON_SECONDS = 30 * 24 * 3600
 _MOST_REMEMBERED = 10_000
+
+
+class _Kind(msgspec.Struct):
+    type: str
 
 
 class _Data(msgspec.Struct):
@@ -71,24 +77,25 @@ class Events:
 
 
 class _Window:
-    """The events of a window, in a file: there may be very many."""
+    """The events of a window; those that tell of any resource in a file: there may be very many."""
 
     def __init__(self) -> None:
         self.until = 0
         self.marks: list[Mark] = []
-        self._sizes: list[int] = []
+        self._kept: list[tuple[Mark, int]] = []
         file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the feed
         self._file = file
         weakref.finalize(self, file.close)
 
     def add(self, found: Found) -> None:
         self.marks.append(found.mark)
-        self._sizes.append(len(found.text))
-        self._file.write(found.text)
+        if _is_wanted(msgspec.json.decode(found.text, type=_Kind).type):
+            self._kept.append((found.mark, len(found.text)))
+            self._file.write(found.text)
 
     def __iter__(self) -> Iterator[Found]:
         self._file.seek(0)
-        for mark, size in zip(self.marks, self._sizes, strict=True):
+        for mark, size in self._kept:
             yield Found(mark, self._file.read(size))
 
 
@@ -153,6 +160,11 @@ def kinds(resource: Resource) -> dict[str, Any]:
     if len(resource.events) == 1:
         return {"type": resource.events[0]}
     return {"types[]": list(resource.events)}
+
+
+@cache
+def _is_wanted(kind: str) -> bool:
+    return any(_is_of(kind, resource) for resource in RESOURCES.values())
 
 
 def _is_of(kind: str, resource: Resource) -> bool:
