@@ -29,7 +29,7 @@ REPLAY = "replay"
 """The slice of records that come from `ops.quarantine`."""
 
 _KEY_OF_RUNS = ("run_id", "source", "stream", "slice")
-_ADDED = sql.SQL("{0} = coalesce(known.{0} + excluded.{0}, known.{0}, excluded.{0})")
+_ADDED = sql.SQL("{0} = known.{0} + excluded.{0}")
 
 
 @dataclass(frozen=True)

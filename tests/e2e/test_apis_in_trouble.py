@@ -18,7 +18,7 @@ from file_sources import sync as sync_files
 from project import KEYS, SYSTEMS, Project
 from stand_in import standing_in
 
-from crmhouse.demo import compare
+from crmhouse.demo_truth import compare
 from ingestion.sources.exports import SYSTEMS as EXPORTED
 from ingestion.sources.salesforce.streams import DECLARED
 from ingestion.streams import ColumnType

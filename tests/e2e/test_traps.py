@@ -40,7 +40,7 @@ def order(key: int, refunds: list[dict[str, Any]]) -> dict[str, Any]:
 
 def opportunity(key: str, currency: str, stage: str, won: str) -> str:
     time = "2025-01-15T00:00:00.000+0000"
-    return f"{key},,{key},{stage},50,100.00,{currency},2025-02-01,{won},{won},{time},{time},false"
+    return f"{key},,,{key},{stage},50,100.00,{currency},2025-02-01,{won},{won},{time},{time},false"
 
 
 CUSTOMERS = [

@@ -141,7 +141,9 @@ def test_a_run_with_a_red_gate_shows_its_gates_and_its_reason(
     red: RedRun, prefect: PrefectServer
 ) -> None:
     assert red.said
-    run = next(run for run in refresh_runs(prefect) if run["state_type"] == "FAILED")
+    run = next(
+        run for run in refresh_runs(prefect) if "gate is red" in (run["state"]["message"] or "")
+    )
     shown = prefect.artifacts(run)
     assert shown["summary"].startswith("# Failed")
     assert any(row["status"] == "failed" for row in json.loads(shown["gates"]))

@@ -146,12 +146,18 @@ def environment() -> dict[str, str]:
 
 
 def fingerprint(warehouse: Warehouse, *schemas: str) -> dict[str, str]:
-    """Hash the content of every table of some schemas, volatile columns left out."""
+    """Hash the content of every table of some schemas, volatile columns left out.
+
+    Where the source has no time of a deletion, it is that of the landing.
+    """
     with warehouse.connect() as connection:
         tables = connection.execute(
             """
             select table_schema, table_name,
-                   array_agg(format('%%I', column_name) order by column_name)
+                   array_agg(
+                       case column_name when '_deleted_at' then '_deleted_at is null'
+                       else format('%%I', column_name) end order by column_name
+                   )
             from information_schema.columns
             inner join information_schema.tables using (table_schema, table_name)
             where table_schema = any(%s) and table_type = 'BASE TABLE'

@@ -64,6 +64,7 @@ OWNERS = Stream(
         *columns(ColumnType.TIMESTAMPTZ, "createdAt", "updatedAt"),
         Column("archived", ColumnType.BOOLEAN),
     ),
+    cursor=("updated_at",),
     deleted="archived",
     snapshot=True,
 )
@@ -79,6 +80,7 @@ PIPELINES = Stream(
         *columns(ColumnType.TIMESTAMPTZ, "createdAt", "updatedAt"),
         Column("archived", ColumnType.BOOLEAN),
     ),
+    cursor=("updated_at",),
     deleted="archived",
     snapshot=True,
 )
