@@ -15,11 +15,10 @@ import pytest
 from fault_points import wait_for_the_dead
 from file_sources import export
 from file_sources import sync as sync_files
-from project import KEYS, SYSTEMS, Project
+from project import EXPORTED, KEYS, SYSTEMS, Project
 from stand_in import standing_in
 
 from crmhouse.demo_truth import compare
-from ingestion.sources import hubspot, salesforce, shopify, stripe
 from ingestion.sources.salesforce.streams import DECLARED
 from ingestion.streams import ColumnType
 from simulators import systems
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
 
 BATCHES = ("batch_1", "batch_2")
 # What a batch brings has changed over three months; a real API shows late what is new.
-EXPORTED = {
-    "salesforce": salesforce.STREAMS, "hubspot": hubspot.STREAMS,
-    "stripe": stripe.STREAMS, "shopify": shopify.STREAMS,
-}  # fmt: skip
 HUNDRED_DAYS = 100 * 86_400
 BATCH_ROWS, BULK_FROM = 500, 1000
 SMALL_PARTS: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ import yaml
 
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
+from ingestion.sources import hubspot, salesforce, shopify, stripe
 from simulators import systems
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ KEYS = {
     for name, system in systems.SYSTEMS.items()
     for option, value in system.credentials.items()
 }
+# What each export has: the further objects take time and feed no mart.
+EXPORTED = {
+    "salesforce": salesforce.STREAMS, "hubspot": hubspot.STREAMS,
+    "stripe": stripe.STREAMS, "shopify": shopify.STREAMS,
+}  # fmt: skip
 FX_RATES = {
     "glob": "reference/fx_rates_monthly.csv",
     "key": ["month", "currency"],
@@ -68,7 +74,15 @@ class Project:
 
     def _exports(self, until: str | None) -> list[dict[str, Any]]:
         options = {"path": str(self.data), **({"until": until} if until else {})}
-        return [{"name": name, "kind": f"{name}_export", "options": options} for name in SYSTEMS]
+        return [
+            {
+                "name": name,
+                "kind": f"{name}_export",
+                "options": options,
+                "streams": [stream.name for stream in streams],
+            }
+            for name, streams in EXPORTED.items()
+        ]
 
     def _over_http(self, until: str | None) -> list[dict[str, Any]]:
         """Let the stand-ins go on up to the batch; return the sources that read them."""
