@@ -212,8 +212,9 @@ def went_on(apis: StandIn, landed: Rows, faults: Faults) -> None:
     assert results[f"GET {base}/*/results"] <= least + kills
     shopify = apis.simulator.systems["shopify"]
     assert isinstance(shopify, Shopify)
-    large = [t for t in ("customers", "orders") if rows[f"raw_shopify.{t}"] >= BULK_FROM]
-    assert len(shopify.bulk.all) <= len(large) + kills
+    # Later windows are operations of their own: so long a lookback holds many orders.
+    whole = [one for one in shopify.bulk.all if "updated_at" not in one.query]
+    assert len(whole) <= len(("customers", "orders")) + kills
     faults.notes.append(f"requests of the first load: {pages | results}, at least {least} results")
 
 
