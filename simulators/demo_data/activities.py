@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from simulators.demo_data.chance import after_days, between, happens, pick, stream
 from simulators.demo_data.clock import salesforce_time
 from simulators.demo_data.leads import Lead
+from simulators.demo_data.records import grouped
 from simulators.demo_data.salesforce import salesforce_id
 
 if TYPE_CHECKING:
@@ -113,9 +114,7 @@ def _people(
     opportunities: Sequence[Opportunity],
     timeline: Timeline,
 ) -> _People:
-    found: dict[str, list[Opportunity]] = {}
-    for opportunity in opportunities:
-        found.setdefault(opportunity.account.source_id, []).append(opportunity)
+    found = grouped(opportunities, lambda opportunity: opportunity.account.source_id)
     staying: list[Lead | Contact] = [lead for lead in leads if lead.contact is None]
     staying += contacts
     return _People([person for person in staying if person.removed_at is None], found, timeline)

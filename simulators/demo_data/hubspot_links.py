@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from simulators.demo_data.chance import between, pick, stream
 from simulators.demo_data.clock import hubspot_time
+from simulators.demo_data.records import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,9 +112,7 @@ def invent_links(
 def _employments(
     contacts: Sequence[HubspotContact], companies: Sequence[HubspotCompany]
 ) -> Iterator[Link]:
-    companies_of: dict[str, list[HubspotCompany]] = {}
-    for company in companies:
-        companies_of.setdefault(company.organisation.org_id, []).append(company)
+    companies_of = grouped(companies, lambda company: company.organisation.org_id)
     for contact in contacts:
         organisation = contact.person.organisation
         for company in companies_of[organisation.org_id] if organisation else ():

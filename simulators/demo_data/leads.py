@@ -12,6 +12,7 @@ from simulators.demo_data.records import (
     PersonRecord,
     appearances,
     by_person,
+    grouped,
     share_by_kind,
     time_in_batch_2,
 )
@@ -79,9 +80,7 @@ def invent_leads(
 ) -> list[Lead]:
     """Leads before contacts, and leads of people without one; some of these twice."""
     rng = stream(seed, "salesforce leads")
-    opportunities_of: dict[str, list[Opportunity]] = {}
-    for opportunity in opportunities:
-        opportunities_of.setdefault(opportunity.account.source_id, []).append(opportunity)
+    opportunities_of = grouped(opportunities, lambda opportunity: opportunity.account.source_id)
     eligible = [c for c in contacts if c.account_id and not c.duplicate and c.removed_at is None]
     converted = [
         _converted(rng, contact, opportunities_of.get(contact.account_id, ()))

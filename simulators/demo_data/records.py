@@ -9,7 +9,7 @@ from simulators.demo_data.chance import after_days, between, happens
 from simulators.demo_data.mess import Written, write_person
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from random import Random
 
@@ -60,6 +60,8 @@ class PersonRecord:
 
 
 RecordT = TypeVar("RecordT", bound=PersonRecord)
+ItemT = TypeVar("ItemT")
+KeyT = TypeVar("KeyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,12 @@ def time_in_batch_2(rng: Random, record: PersonRecord, timeline: Timeline) -> da
 
 def by_person(records: Sequence[RecordT]) -> dict[int, list[RecordT]]:
     """The records of each person, keyed by the person's number."""
-    found: dict[int, list[RecordT]] = {}
-    for record in records:
-        found.setdefault(record.person.number, []).append(record)
+    return grouped(records, lambda record: record.person.number)
+
+
+def grouped(items: Iterable[ItemT], key: Callable[[ItemT], KeyT]) -> dict[KeyT, list[ItemT]]:
+    """The items of each key, in their order."""
+    found: dict[KeyT, list[ItemT]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
     return found

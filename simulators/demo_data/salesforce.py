@@ -19,6 +19,7 @@ from simulators.demo_data.records import (
     PersonRecord,
     appearances,
     by_person,
+    grouped,
     share_by_kind,
     time_in_batch_2,
 )
@@ -163,9 +164,7 @@ def invent_contacts(
 ) -> list[Contact]:
     """Contacts of people, some twice; in the second batch some are edited, deleted or merged."""
     rng = stream(seed, "salesforce contacts")
-    accounts_of: dict[str, list[Account]] = {}
-    for account in accounts:
-        accounts_of.setdefault(account.organisation.org_id, []).append(account)
+    accounts_of = grouped(accounts, lambda account: account.organisation.org_id)
     share = share_by_kind(business=0.76, private=0.22)
     contacts = []
     for seen in appearances(rng, people, timeline, share):
