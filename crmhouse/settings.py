@@ -78,6 +78,13 @@ class SourceConfig(BaseModel):
         description="Currency of amounts that name none, as in a Salesforce org with a single "
         "currency. Left out, such amounts are reported as not converted, never guessed.",
     )
+    parallel_slices: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="How many slices of this source are read at once at most, over all flows; it "
+        "protects the source's API.",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="Options of the kind; docs/reference/sources.md lists them.",

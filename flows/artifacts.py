@@ -51,6 +51,10 @@ class Progress:
         self._show(step, self._begun / self._steps)
         self._begun += 1
 
+    def go_on(self, step: str, share: float) -> None:
+        """Say how far the step that has begun is, 0 to 1."""
+        self._show(step, (self._begun - 1 + share) / self._steps)
+
     def done(self, outcome: str) -> None:
         """Say that nothing is left to do."""
         self._show(outcome, 1.0)

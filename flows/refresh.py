@@ -22,6 +22,7 @@ from crmhouse.settings import Settings, load_settings
 from crmhouse.warehouse import open_warehouse
 from flows import tasks
 from flows.artifacts import Progress, report_failure, report_refresh
+from flows.first_load import share_out
 from flows.results import RefreshResult, StreamFailure
 from flows.work import Work, let_our_loggers_speak
 from ingestion.locks import hold_sources
@@ -38,7 +39,7 @@ _STEPS_AFTER_SYNC = 7
 
 # A plain function: the one join of Prefect's heartbeat thread costs a second a run, and Ctrl-C
 # and SIGTERM reach the step at work, which an event loop that is blocked by it would hold back.
-@flow(name="refresh", persist_result=False)
+@flow(name="refresh", persist_result=False, timeout_seconds=tasks.SECONDS_FOR_A_FAN_OUT)
 def refresh(
     config: str | None = None, force: bool = False, accept: list[str] | None = None
 ) -> State[RefreshResult]:
@@ -123,6 +124,7 @@ def _sync(work: Work, progress: Progress) -> None:
                 if stream == NO_SLICE:
                     tasks.sync_whole(work, source)
                 else:
+                    share_out(work, source, stream, progress)
                     tasks.sync_stream(work, source, stream)
             except CrmhouseError as error:
                 work.failures.append(StreamFailure(source.name, stream, str(error)))

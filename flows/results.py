@@ -40,6 +40,23 @@ class SyncResult:
 
 
 @dataclass(frozen=True)
+class BackfillResult:
+    """What a backfill did that came to its end.
+
+    Attributes:
+        backfill_id: in `ops.backfills`.
+        streams: the streams that were read again.
+        landed: how many slices this run has landed.
+        slices: how many there are; the others had landed before.
+    """
+
+    backfill_id: UUID
+    streams: tuple[str, ...]
+    landed: int
+    slices: int
+
+
+@dataclass(frozen=True)
 class RefreshResult:
     """What a refresh did that came to its end; one that did not raises instead.
 

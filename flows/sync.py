@@ -12,18 +12,25 @@ from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
 from flows import tasks
 from flows.artifacts import Progress, report_sync
+from flows.first_load import share_out
 from flows.results import StreamFailure, SyncResult
 from flows.work import Work, let_our_loggers_speak
 from ingestion.sources import connector
 
 
-@flow(name="sync-source", flow_run_name="sync {source}", persist_result=False)
+@flow(
+    name="sync-source",
+    flow_run_name="sync {source}",
+    persist_result=False,
+    timeout_seconds=tasks.SECONDS_FOR_A_FAN_OUT,
+)
 def sync_source(
     source: str, config: str | None = None, streams: list[str] | None = None
 ) -> SyncResult:
     """Bring the raw tables of one source up to date; the marts follow with the next refresh.
 
-    A stream that fails does not stop the others, but it fails the run.
+    A stream that fails does not stop the others, but it fails the run. The slices of a first load
+    that has several are flow runs of their own, side by side.
 
     Args:
         source: Name of the configured source.
@@ -52,6 +59,7 @@ def sync_source(
         for stream in chosen:
             progress.begin(f"sync {source}.{stream}")
             try:
+                share_out(work, configured, stream, progress)
                 tasks.sync_stream(work, configured, stream)
             except CrmhouseError as error:
                 work.failures.append(StreamFailure(source, stream, str(error)))

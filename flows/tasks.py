@@ -26,6 +26,7 @@ from crmhouse.errors import (
     WarehouseError,
 )
 from flows import assets
+from flows.limits import one_slot_of
 from identity.resolve import resolve
 from ingestion import sync
 from ingestion.stream_sync import Silent
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from flows.work import Work
     from identity.resolve import Resolution
     from ingestion.runs import SliceRun
+    from ingestion.stream_sync import Asked
     from quality import Boundary
 
 P = ParamSpec("P")
@@ -50,6 +52,12 @@ R = TypeVar("R")
 
 PATIENCE = 3600.0
 """Seconds to wait for a process that syncs a source, or builds the marts from it."""
+
+SECONDS_FOR_A_SYNC = 12 * 3600
+"""After them a flow run that syncs a source, or refreshes, is ended: it hangs."""
+
+SECONDS_FOR_A_FAN_OUT = 72 * 3600
+"""The same for a flow run that waits for others which sync."""
 
 _TRY_AGAIN = (SourceUnavailableError, WarehouseError)
 
@@ -131,18 +139,54 @@ def sync_whole(work: Work, source: SourceConfig) -> None:
         _sync(work, source, None)
 
 
-def _sync(work: Work, source: SourceConfig, streams: list[str] | None) -> None:
-    sync.sync_source(
-        work.warehouse,
-        work.settings,
-        source,
-        run_id=work.run_id,
-        reader=work.reader(source),
-        streams=streams,
-        rules=quality.row_rules,
-        listener=_Collector(work),
-        patience=PATIENCE,
-    )
+@step("sync a part of {source.name}")
+def sync_part(work: Work, source: SourceConfig, streams: list[str], asked: Asked) -> None:
+    """Land a part of some streams of a source.
+
+    Raises:
+        SyncFailedError: some streams failed; what they had landed before stays.
+        AlreadyRunningError: another process has held the source for too long.
+    """
+    with errors_of_ours(f"sync of {source.name}"):
+        _sync(work, source, streams, asked)
+
+
+def _sync(
+    work: Work, source: SourceConfig, streams: list[str] | None, asked: Asked | None = None
+) -> None:
+    with one_slot_of(source.name, PATIENCE):
+        sync.sync_source(
+            work.warehouse,
+            work.settings,
+            source,
+            run_id=work.run_id,
+            reader=work.reader(source),
+            streams=streams,
+            asked=asked,
+            rules=quality.row_rules,
+            listener=_Collector(work),
+            patience=PATIENCE,
+        )
+
+
+@step("plan the first load of {source.name}.{stream}")
+def plan_first_load(work: Work, source: SourceConfig, stream: str) -> list[str]:
+    """Begin the first load of a stream, and name its slices that other flow runs may land.
+
+    Raises:
+        SyncFailedError: the stream failed.
+    """
+    with errors_of_ours(f"sync of {source.name}.{stream}"), one_slot_of(source.name, PATIENCE):
+        return sync.plan_first_load(
+            work.warehouse,
+            work.settings,
+            source,
+            stream,
+            run_id=work.run_id,
+            reader=work.reader(source),
+            rules=quality.row_rules,
+            listener=_Collector(work),
+        )
 
 
 @step("write run context")

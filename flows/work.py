@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ingestion.runs import landed_in
 from ingestion.sources import connector
 
 if TYPE_CHECKING:
@@ -60,6 +61,16 @@ class Work:
         if source.name not in self._readers:
             self._readers[source.name] = connector(self.settings, source)
         return self._readers[source.name]
+
+    def add_slices_of_sub_runs(self, source: str) -> None:
+        """Add what flow runs of this run's id have landed of a source, as `ops` tells it."""
+        with self.warehouse.connect() as connection:
+            known = {(one.stream, one.slice) for one in self.slices if one.source == source}
+            self.slices += [
+                run
+                for run in landed_in(connection, self.run_id, source)
+                if run.status == "succeeded" and (run.stream, run.slice) not in known
+            ]
 
 
 def let_our_loggers_speak(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from ingestion.naming import key_text, names
 
@@ -117,6 +118,31 @@ class SliceRun:
             ),
             values,
         )
+
+
+def landed_in(connection: Connection, run_id: UUID, source: str) -> list[SliceRun]:
+    """Return what a run has done of a source, in all its processes, in the order of its end."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(
+            """
+            select
+                stream, slice, status, started_at, rows_extracted as extracted,
+                rows_inserted as inserted, rows_updated as updated, rows_deleted as deleted,
+                rows_quarantined as quarantined, rows_missing as missing,
+                rows_reported as reported, window_start, window_end, error
+            from ops.sync_runs
+            where run_id = %s and source = %s
+            order by started_at + make_interval(secs => seconds), stream, slice
+            """,
+            [run_id, source],
+        ).fetchall()
+    return [
+        SliceRun(
+            run_id=run_id, source=source, window=(row.pop("window_start"), row.pop("window_end")),
+            **row,
+        )
+        for row in found
+    ]  # fmt: skip
 
 
 def checkpoints(connection: Connection, source: str, stream: str) -> Checkpoints:

@@ -18,7 +18,6 @@ from ingestion.landing import land_slice, moment_of
 from ingestion.locks import require
 from ingestion.raw_tables import prepare
 from ingestion.runs import SliceRun, checkpoints, is_cut_short
-from ingestion.sources.connector import always
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -71,10 +70,14 @@ class Asked:
     Attributes:
         everything: a full refresh: all records, and so also which ones are gone.
         window: a backfill: records that changed from the first moment on, and before the second.
+        plan: only what a first load begins with, so that others can land its slices.
+        slices: only these slices of a first load that is under way.
     """
 
     everything: bool = False
     window: tuple[datetime, datetime] | None = None
+    plan: bool = False
+    slices: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,17 @@ def lead(work: Work, stream: Stream, asked: Asked, patience: float) -> bool:
     Raises:
         AlreadyRunningError: another process leads, and there is nothing to help with.
     """
+    if asked.slices:
+        return False
     name = f"sync {work.place(stream)}"
     if asked.window:
         name += " from {} to {}".format(*asked.window)
-    elif not work.locks.take(name) and not asked.everything:
-        with closing(work.reader.shared(stream, work.landed(stream), always)) as open_slices:
-            if next(open_slices, None) is not None:
-                return False
+    elif (
+        not work.locks.take(name)
+        and not asked.everything
+        and work.reader.open_slices(stream, work.landed(stream))
+    ):
+        return False
     require(work.locks, name, work.place(stream), patience=patience)
     return True
 
@@ -166,7 +173,10 @@ def _slices(
     work: Work, stream: Stream, asked: Asked, claims: Claims, *, leads: bool
 ) -> Generator[Slice]:
     if not leads:
-        return work.reader.shared(stream, claims.landed, claims.take)
+        names = () if asked.plan else asked.slices or None
+        return work.reader.shared(stream, claims.landed, claims.take, names)
+    if asked.plan:
+        return work.reader.plan(stream, claims.landed)
     if asked.window:
         return work.reader.window(stream, *asked.window)
     if asked.everything:
@@ -191,7 +201,8 @@ def sync_stream(work: Work, stream: Stream, asked: Asked, *, leads: bool) -> Ite
                 if run is not None:
                     yield run
                 part, started_at = NO_SLICE, datetime.now(UTC)
-        if idle:  # a bad file that was taken away leaves no slice that could end the failure
+        if idle and not (asked.plan or asked.slices):
+            # A bad file that was taken away leaves no slice that could end the failure.
             clean = SliceRun(work.run_id, source, stream.name, part, "succeeded", started_at)
             with work.warehouse.connect(autocommit=True) as connection:
                 prepare(connection, source, stream, work.run_id)

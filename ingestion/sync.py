@@ -18,7 +18,7 @@ from crmhouse.errors import (
     WarehouseError,
 )
 from ingestion.locks import of_source, open_locks, require
-from ingestion.runs import SliceRun, is_cut_short
+from ingestion.runs import SliceRun, checkpoints, is_cut_short
 from ingestion.sources import connector
 from ingestion.stream_sync import (
     NO_SLICE,
@@ -121,6 +121,45 @@ def sync_source(
         raise SyncFailedError(message, runs, tuple(errors.values()))
     _end_failure(warehouse, source, run_id)
     return runs
+
+
+def plan_first_load(
+    warehouse: Warehouse,
+    settings: Settings,
+    source: SourceConfig,
+    stream: str,
+    *,
+    run_id: UUID,
+    reader: Connector,
+    rules: Rules = no_rules,
+    listener: Listener | None = None,
+) -> list[str]:
+    """Begin the first load of a stream, and name its slices that any process may land now.
+
+    Args:
+        warehouse: where to.
+        settings: the project's settings.
+        source: the configured source.
+        stream: the name of one of its streams.
+        run_id: the run this belongs to.
+        reader: the source's connector.
+        rules: gives the row rules of a system's stream, for what is small and landed at once.
+        listener: is told how it gets on.
+
+    Returns:
+        The slices that have not landed; nothing where the stream has none to share out.
+
+    Raises:
+        SyncFailedError, AlreadyRunningError, SourceError, WarehouseError: as `sync_source`.
+    """
+    sync_source(
+        warehouse, settings, source,
+        run_id=run_id, reader=reader, streams=[stream], asked=Asked(plan=True), rules=rules,
+        listener=listener,
+    )  # fmt: skip
+    (one,) = reader.only([stream]).streams()
+    with warehouse.connect() as connection:
+        return reader.open_slices(one, checkpoints(connection, source.name, stream))
 
 
 def _streams(

@@ -45,13 +45,30 @@ def always(name: str) -> bool:  # noqa: ARG001  # the signature of Claim
 class ByOneProcess:
     """A connector whose slices follow each other, so that one process reads a stream."""
 
-    def shared(
+    def plan(
         self,
         stream: Stream,  # noqa: ARG002  # the signature of Connector
         landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
-        claim: Claim,  # noqa: ARG002
     ) -> Generator[Slice]:
-        """Yield nothing: there is no slice that another process could land."""
+        """Yield nothing: there is nothing to share out."""
+        yield from ()
+
+    def open_slices(
+        self,
+        stream: Stream,  # noqa: ARG002
+        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
+    ) -> list[str]:
+        """Return nothing: there is no slice that another process could land."""
+        return []
+
+    def shared(
+        self,
+        stream: Stream,  # noqa: ARG002
+        landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
+        claim: Claim,  # noqa: ARG002
+        names: Collection[str] | None = None,  # noqa: ARG002
+    ) -> Generator[Slice]:
+        """Yield nothing, for the same reason."""
         yield from ()
 
 
@@ -83,10 +100,20 @@ class Connector(Protocol):
             claim: claims a slice that other processes may land, too.
         """
 
+    def plan(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield what a first load begins with: its plan, or all of it where it is small."""
+
+    def open_slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Name those slices of a first load under way which any process may land."""
+
     def shared(
-        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim
+        self,
+        stream: Stream,
+        landed: Mapping[str, Mapping[str, Any]],
+        claim: Claim,
+        names: Collection[str] | None = None,
     ) -> Generator[Slice]:
-        """Yield those slices which another process may land while one syncs the stream."""
+        """Yield the open slices, or those of them that are named, until all have landed."""
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield slices that hold all records of the stream, for a full refresh."""
@@ -95,5 +122,8 @@ class Connector(Protocol):
         """Yield slices with the records that changed in `start` <= time < `end`.
 
         Raises:
-            ConfigurationError: the stream cannot be read by time.
+            ConfigurationError: the stream cannot be read by time; says what `no_window` says.
         """
+
+    def no_window(self, stream: Stream) -> str | None:
+        """Say why a stream cannot be read by a window of time; None where it can."""

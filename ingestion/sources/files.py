@@ -168,16 +168,24 @@ class FilesConnector(ByOneProcess):
         """Yield a slice for each file that there is, in order."""
         yield from self.slices(stream, {})
 
-    def window(self, stream: Stream, start: datetime, end: datetime) -> Generator[Slice]:
+    def window(
+        self,
+        stream: Stream,
+        start: datetime,  # noqa: ARG002  # the signature of Connector
+        end: datetime,  # noqa: ARG002
+    ) -> Generator[Slice]:
         """Refuse to read by time: files are read as a whole.
 
         Raises:
             ConfigurationError: always.
         """
-        raise ConfigurationError(
-            f"Stream {stream.name} is read from files, which have no windows of time: "
-            f"{start:%Y-%m-%d} to {end:%Y-%m-%d} cannot be cut out. Sync with --full-refresh to "
-            "read all files again."
+        raise ConfigurationError(self.no_window(stream))
+
+    def no_window(self, stream: Stream) -> str:
+        """Say why a stream cannot be read by a window of time."""
+        return (
+            f"Stream {stream.name} is read from files, which have no windows of time. Sync with "
+            "--full-refresh to read all files again."
         )
 
     def _slice(

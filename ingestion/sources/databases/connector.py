@@ -107,20 +107,34 @@ class DatabaseConnector:
             yield from self.everything(stream)
             return
         if not landed.get(CHANGES):
-            if not landed.get(LOAD):
-                yield from self._first(stream)
+            yield from self.plan(stream, landed)
             if landed.get(CHANGES):
                 return
             yield from self._load(stream, landed, claim)
         yield from self._changes(stream, landed)
         yield from self._deletions(stream, landed)
 
+    def plan(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
+        """Yield the first load of a small table, or the plan of the slices of a large one."""
+        if not (stream.snapshot or landed.get(CHANGES) or landed.get(LOAD)):
+            yield from self._first(stream)
+
+    def open_slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> list[str]:  # noqa: ARG002  # the signature of Connector
+        """Name the slices of a first load under way that have not landed."""
+        if landed.get(CHANGES) or not landed.get(LOAD):
+            return []
+        return [name for name in _parts(landed[LOAD]) if name not in landed]
+
     def shared(
-        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim
+        self,
+        stream: Stream,
+        landed: Mapping[str, Mapping[str, Any]],
+        claim: Claim,
+        names: Collection[str] | None = None,
     ) -> Generator[Slice]:
         """Yield the slices of a first load that is under way."""
-        if landed.get(LOAD) and not landed.get(CHANGES):
-            yield from self._load(stream, landed, claim)
+        if self.open_slices(stream, landed):
+            yield from self._load(stream, landed, claim, names)
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield one slice with all rows, of one moment."""
@@ -137,15 +151,15 @@ class DatabaseConnector:
         Raises:
             ConfigurationError: the stream has no cursor that is a time.
         """
+        if reason := self.no_window(stream):
+            raise ConfigurationError(reason)
         table = self._table(stream)
-        cursor = table.options.cursor
-        if cursor is None or table.column(cursor).kind not in _TIMES:
-            raise self._no_window(stream, cursor)
+        cursor = str(table.options.cursor)
         with self._reader(stream) as reader:
             newest, zone = reader.extent().newest, table.zone_of(cursor)
             is_text = table.column(cursor).kind is ColumnType.TEXT
             if is_text and newest is not None and moment(newest, zone) is None:
-                raise self._no_window(stream, cursor)
+                raise ConfigurationError(self._is_no_time(stream, cursor))
             low, high = (at(when, newest, zone) for when in (start, end))
             part = Bounds(cursor, low, high)
             yield _slice(
@@ -157,14 +171,21 @@ class DatabaseConnector:
                 window=(start, end),
             )
 
-    def _no_window(self, stream: Stream, cursor: str | None) -> ConfigurationError:
-        return ConfigurationError(
+    def no_window(self, stream: Stream) -> str | None:
+        """Say why a table cannot be read by a window of time; None where it can."""
+        table = self._table(stream)
+        cursor = table.options.cursor
+        if cursor is not None and table.column(cursor).kind in _TIMES:
+            return None
+        return self._is_no_time(stream, cursor)
+
+    def _is_no_time(self, stream: Stream, cursor: str | None) -> str:
+        return (
             f"Source {self.database.name}, stream {stream.name}: it cannot be read by a window of "
             f"time, for its cursor is {cursor or 'missing'} and no time of change."
         )
 
     def _first(self, stream: Stream) -> Generator[Slice]:
-        """Yield the first load of a small table, or the plan of the slices of a large one."""
         with self._reader(stream) as reader:
             table, extent = reader.table, reader.extent()
             newest = self._mark(table, extent.newest)
@@ -182,14 +203,17 @@ class DatabaseConnector:
         yield Slice(LOAD, lambda: iter(()), lambda: plan, also=_all_read)
 
     def _load(
-        self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], claim: Claim
+        self,
+        stream: Stream,
+        landed: Mapping[str, Mapping[str, Any]],
+        claim: Claim,
+        names: Collection[str] | None = None,
     ) -> Generator[Slice]:
         """Yield the slices of the first load that have not landed; others may land some of them."""
-        plan = landed[LOAD]
-        ends = [None, *plan["cuts"], None]
         parts = {
-            f"{LOAD} {number:04d}": Bounds(plan["column"], low, high, or_none=low is None)
-            for number, (low, high) in enumerate(pairwise(ends), start=1)
+            name: part
+            for name, part in _parts(landed[LOAD]).items()
+            if names is None or name in names
         }
         while missing := [name for name in parts if name not in landed]:
             claimed = 0
@@ -263,6 +287,14 @@ class DatabaseConnector:
     def _reader(self, stream: Stream) -> Iterator[Reader]:
         with self.database.snapshot() as connection:
             yield Reader(self.database, connection, self._table(stream), self.batch_rows)
+
+
+def _parts(plan: Mapping[str, Any]) -> dict[str, Bounds]:
+    """Return the slices of a first load, by name."""
+    return {
+        f"{LOAD} {number:04d}": Bounds(plan["column"], low, high, or_none=low is None)
+        for number, (low, high) in enumerate(pairwise([None, *plan["cuts"], None]), start=1)
+    }
 
 
 def _slice(

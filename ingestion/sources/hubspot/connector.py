@@ -152,13 +152,19 @@ class HubSpotConnector(ByOneProcess):
         Raises:
             ConfigurationError: owners, pipelines and associations have no time of change.
         """
-        if stream.version is None:
-            raise ConfigurationError(
-                f"Source {self.account.name}, stream {stream.name}: it cannot be read by a window "
-                "of time, for HubSpot does not tell when it has changed."
-            )
+        if reason := self.no_window(stream):
+            raise ConfigurationError(reason)
         with self._crm() as crm:
             yield from ObjectSlices(self._records(crm, stream), {}).window(start, end)
+
+    def no_window(self, stream: Stream) -> str | None:
+        """Say why a stream cannot be read by a window of time; None where it can."""
+        if stream.version is not None:
+            return None
+        return (
+            f"Source {self.account.name}, stream {stream.name}: it cannot be read by a window "
+            "of time, for HubSpot does not tell when it has changed."
+        )
 
     @property
     def _with_pipelines(self) -> list[str]:

@@ -106,12 +106,22 @@ class SalesforceConnector(ByOneProcess):
             ConfigurationError: the object has no time of change.
         """
         with self._reader(stream) as reader:
-            if reader.object.cursor is None:
-                raise ConfigurationError(
-                    f"Source {self.name}, stream {stream.name}: it cannot be read by a window of "
-                    "time, for its object has no time of change."
-                )
+            if reason := self._no_window(reader, stream):
+                raise ConfigurationError(reason)
             yield from reader.window(start, end)
+
+    def no_window(self, stream: Stream) -> str | None:
+        """Say why an object cannot be read by a window of time; None where it can."""
+        with self._reader(stream) as reader:
+            return self._no_window(reader, stream)
+
+    def _no_window(self, reader: Reader, stream: Stream) -> str | None:
+        if reader.object.cursor is not None:
+            return None
+        return (
+            f"Source {self.name}, stream {stream.name}: it cannot be read by a window of "
+            "time, for its object has no time of change."
+        )
 
     @property
     def _objects(self) -> list[str]:

@@ -156,6 +156,9 @@ class ShopifyConnector(ByOneProcess):
         finally:
             self.client.close()
 
+    def no_window(self, stream: Stream) -> None:  # the signature of Connector
+        """Say nothing: every stream can be read by a window of time."""
+
     def _bulk_plan(
         self, stream: Stream, landed: Mapping[str, Mapping[str, Any]], pages: Pages
     ) -> Mapping[str, Any] | None:
