@@ -11,8 +11,9 @@ from fault_points import Child
 
 from crmhouse.errors import AlreadyRunningError
 from ingestion.locks import open_locks
+from ingestion.sources import connector
 from ingestion.stream_sync import Asked, Silent
-from ingestion.sync import sync_source
+from ingestion.sync import plan_first_load, sync_source
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe
@@ -175,6 +176,44 @@ def transactions(things: Source) -> int:
             "where datname = current_database()"
         )
         return int(found.scalar_one())
+
+
+def test_a_load_is_planned_without_landing_any_of_its_slices(postgres: Source) -> None:
+    things = with_plan(postgres)
+    with things.warehouse.connect() as connection:  # as before its plan was made
+        connection.execute("delete from ops.stream_state")
+    names = planned(things)
+    assert names == [f"load {number:04d}" for number in range(1, SLICES + 1)]
+    assert landings(things) == []
+    assert planned(things) == names
+
+
+def test_a_small_table_is_landed_by_its_plan(postgres: Source) -> None:
+    things = with_plan(postgres)
+    things.execute("delete from things where id >= 1000")
+    with things.warehouse.connect() as connection:
+        connection.execute("delete from ops.stream_state")
+    assert planned(things) == []
+    assert things.raw("count(*)") == [(1000,)]
+
+
+def test_named_slices_are_landed_and_no_other(postgres: Source) -> None:
+    things = with_plan(postgres)
+    names = frozenset({"load 0002", "load 0005"})
+    assert {*things.sync({"things": CUT}, asked=Asked(slices=names))} == names
+    assert things.sync({"things": CUT}, asked=Asked(slices=names)) == {}
+    assert len(planned(things)) == SLICES - 2
+    things.sync({"things": CUT})
+    require_all_landed_once(things)
+
+
+def planned(things: Source) -> list[str]:
+    """Plan the first load; return the slices that have not landed."""
+    settings, source = things.configured({"things": CUT}, {})
+    return plan_first_load(
+        things.warehouse, settings, source, "things",
+        run_id=uuid.uuid4(), reader=connector(settings, source),
+    )  # fmt: skip
 
 
 def test_a_second_sync_is_refused_once_the_load_has_ended(things: Source) -> None:
