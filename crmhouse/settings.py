@@ -104,6 +104,45 @@ class DbtSettings(BaseModel):
     )
 
 
+Days = Annotated[int, Field(ge=1, le=36_500)] | None
+
+
+class RetentionSettings(BaseModel):
+    """How long the warehouse keeps the book of its own work; `crmhouse maintain` looks after it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sync_runs: Days = Field(
+        default=90,
+        description="Days until the rows of a stream's old syncs are summed up in one. The last "
+        "sync of each stream and the last good one stay. null keeps all for ever.",
+    )
+    runs: Days = Field(
+        default=365,
+        description="Days until an old run is removed; the last one and the last one that "
+        "published stay. null keeps all for ever.",
+    )
+    gate_results: Days = Field(
+        default=90,
+        description="Days until the results of the quality gates are removed; those of the last "
+        "run and those that the next run compares itself with stay. null keeps all for ever.",
+    )
+    resolved_quarantine: Days = Field(
+        default=30,
+        description="Days after which a record that is held no longer is removed, with its "
+        "values; an open one is never. null keeps all for ever.",
+    )
+    open_flow_runs: Days = Field(
+        default=7,
+        description="Days after which a flow run that has not ended, and gives no sign of "
+        "life, is ended in Prefect as Abandoned. null leaves all as they are.",
+    )
+    gone_workers: Days = Field(
+        default=7,
+        description="Days after its last heartbeat until Prefect forgets a worker. null keeps all.",
+    )
+
+
 class Settings(BaseSettings):
     """All settings of a crmhouse project."""
 
@@ -165,6 +204,10 @@ class Settings(BaseSettings):
         default="INFO", description="What goes to the log on standard error."
     )
     dbt: DbtSettings = Field(default_factory=DbtSettings, description="How dbt is run.")
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings,
+        description="How long the book of past work is kept.",
+    )
     sources: tuple[SourceConfig, ...] = Field(
         default=(), description="The sources; each name once."
     )

@@ -1,6 +1,6 @@
 """The command line. Each command imports what it needs when it is called, so help is immediate."""
 
-from crmhouse.cli import database, project, quarantine, simulate, state, work
+from crmhouse.cli import database, project, quarantine, simulate, state, upkeep, work
 from crmhouse.cli.app import CommandLine, root
 
 __all__ = ["main"]
@@ -17,5 +17,6 @@ for command in (
     quarantine.quarantine,
     simulate.simulate,
     database.warehouse,
+    upkeep.maintain,
 ):
     main.add_command(command)
