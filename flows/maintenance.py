@@ -18,7 +18,6 @@ from flows.work import let_our_loggers_speak
 
 if TYPE_CHECKING:
     from crmhouse.settings import Settings
-    from flows.prefect_upkeep import Released
 
 TABLE = "maintenance"
 _TIMEOUT = 4 * 3600
@@ -30,12 +29,10 @@ class PrefectUpkeep:
 
     Attributes:
         ended: names of flow runs that had been left behind.
-        released: slots of limits that nobody held.
         forgotten_workers: names of workers that are gone.
     """
 
     ended: tuple[str, ...]
-    released: tuple[Released, ...]
     forgotten_workers: tuple[str, ...]
 
 
@@ -67,12 +64,10 @@ def maintain(config: str | None = None) -> None:
 
 
 def _in_prefect(settings: Settings) -> PrefectUpkeep:
-    this_run = flow_run.id
     keep = settings.retention
     with get_client(sync_client=True) as client:
         return PrefectUpkeep(
-            prefect_upkeep.end_abandoned(client, keep.open_flow_runs, this_run),
-            prefect_upkeep.release_slots(client, this_run),
+            prefect_upkeep.end_abandoned(client, keep.open_flow_runs, flow_run.id),
             prefect_upkeep.forget_workers(client, keep.gone_workers),
         )
 
@@ -88,7 +83,6 @@ def _of_warehouse(done: maintenance.Upkeep) -> list[dict[str, Any]]:
 
 def _of_prefect(done: PrefectUpkeep) -> list[dict[str, Any]]:
     rows = [_row(f"flow run {name}", "ended, left behind") for name in done.ended]
-    rows += [_row(f"limit {one.limit}", "slots given back", one.slots) for one in done.released]
     return rows + [_row(f"worker {name}", "forgotten") for name in done.forgotten_workers]
 
 

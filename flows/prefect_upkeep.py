@@ -2,46 +2,35 @@
 
 With `PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs` the server deletes flow runs that
 have ended, with their task runs, logs and artifacts, and events. It looks neither at runs that
-never end, nor at slots that nobody holds, nor at workers that are gone.
+never end nor at workers that are gone.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import FlowRunFilter, WorkerFilter
 from prefect.client.schemas.objects import State, StateType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from uuid import UUID
 
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
-    from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 
 logger = logging.getLogger(__name__)
 
-OF_A_SOURCE, OF_A_DEPLOYMENT = "source-", "deployment:"
 ABANDONED = "Abandoned"
-_AT_WORK = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 # Paused ones wait for somebody, and the server ends them when their time is over.
-_NOT_ENDED = [*_AT_WORK, StateType.SCHEDULED]
+_NOT_ENDED = [
+    StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING
+]  # fmt: skip
 _SIGN_OF_LIFE = timedelta(days=1)
 _PAGE = 200
-
-
-@dataclass(frozen=True)
-class Released:
-    """Slots of a limit that nobody held any more."""
-
-    limit: str
-    slots: int
 
 
 def end_abandoned(client: SyncPrefectClient, days: int | None, this_run: UUID) -> tuple[str, ...]:
@@ -79,49 +68,6 @@ def end_abandoned(client: SyncPrefectClient, days: int | None, this_run: UUID) -
         logger.warning("ended flow run %s (%s), which was left behind", run.name, run.id)
         ended.append(run.name)
     return tuple(ended)
-
-
-def release_slots(client: SyncPrefectClient, this_run: UUID) -> tuple[Released, ...]:
-    """Give back the slots of our limits that no run holds.
-
-    By default the server keeps in memory who holds a slot, and in its database how many are taken:
-    those taken when it is restarted stay taken. Other limits than those of sources and deployments
-    are not ours to judge.
-    """
-    taken = [
-        limit
-        for limit in client.read_global_concurrency_limits(limit=_PAGE)
-        if limit.active_slots and limit.name.startswith((OF_A_SOURCE, OF_A_DEPLOYMENT))
-    ]
-    if not taken:
-        return ()
-    condition = FlowRunFilter.model_validate({"state": {"type": {"any_": _AT_WORK}}})
-    at_work = list(_runs(client, condition))
-    released = []
-    for limit in taken:
-        needed = _slots_needed(limit, at_work, this_run)
-        spare = limit.active_slots - needed
-        # Where the number has changed since, somebody is alive there.
-        now = client.read_global_concurrency_limit_by_name(limit.name).active_slots
-        if spare > 0 and now == limit.active_slots:
-            client.update_global_concurrency_limit(
-                limit.name, GlobalConcurrencyLimitUpdate(active_slots=needed)
-            )
-            logger.warning("%s: gave back %d slots that no run held", limit.name, spare)
-            released.append(Released(limit.name, spare))
-    return tuple(released)
-
-
-def _slots_needed(
-    limit: GlobalConcurrencyLimitResponse, at_work: Sequence[FlowRun], this_run: UUID
-) -> int:
-    """Count the slots that runs may hold; all that are taken where any run may hold one."""
-    kind, _, name = limit.name.partition("-" if limit.name.startswith(OF_A_SOURCE) else ":")
-    if kind == OF_A_DEPLOYMENT.rstrip(":"):
-        return sum(str(run.deployment_id) == name for run in at_work)
-    others = [run for run in at_work if run.id != this_run]
-    held = any(run.parameters.get("source", name) == name for run in others)
-    return limit.active_slots if held else 0
 
 
 def forget_workers(client: SyncPrefectClient, days: int | None) -> tuple[str, ...]:

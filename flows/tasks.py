@@ -26,7 +26,6 @@ from crmhouse.errors import (
     WarehouseError,
 )
 from flows import assets
-from identity.resolve import resolve
 from ingestion import sync
 from ingestion.stream_sync import Silent
 
@@ -201,6 +200,8 @@ def dbt(work: Work, phase: str) -> DbtRun:
 @step("resolve identities")
 def resolve_identities(work: Work) -> Resolution:
     """Decide who is who."""
+    from identity.resolve import resolve  # noqa: PLC0415  # a third of a start, and few get here
+
     with errors_of_ours("identity"):
         return resolve(work.warehouse, run_id=work.run_id)
 

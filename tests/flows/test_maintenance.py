@@ -12,7 +12,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect_server import FINAL, wait_for
 
 from flows.maintenance import TABLE
-from flows.prefect_upkeep import ABANDONED, end_abandoned, forget_workers, release_slots
+from flows.prefect_upkeep import ABANDONED, end_abandoned, forget_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
 
 pytestmark = [pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(900)]
-NOBODY = uuid.UUID(int=0)
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +32,11 @@ def client(prefect: PrefectServer) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def left_running(prefect: PrefectServer, **parameters: Any) -> dict[str, Any]:
+def left_running(prefect: PrefectServer) -> dict[str, Any]:
     """Make a flow run that says it runs."""
     flow = prefect.call("/flows/", {"name": "left-running"})
-    body = {"flow_id": flow["id"], "name": uuid.uuid4().hex, "parameters": parameters}
-    run: dict[str, Any] = prefect.call("/flow_runs/", {**body, "state": {"type": "RUNNING"}})
+    body = {"flow_id": flow["id"], "name": uuid.uuid4().hex, "state": {"type": "RUNNING"}}
+    run: dict[str, Any] = prefect.call("/flow_runs/", body)
     return run
 
 
@@ -99,34 +98,6 @@ def test_a_run_that_was_left_behind_is_ended_and_one_that_lives_is_not(
     finally:
         for run in (alive, this):
             prefect.call(f"/flow_runs/{run['id']}", method="DELETE")
-
-
-def test_slots_that_no_run_holds_are_given_back_and_others_are_not(
-    prefect: PrefectServer, client: SyncPrefectClient
-) -> None:
-    limits = {"source-shop": 2, "source-crm": 1, "deployment:" + str(uuid.uuid4()): 1, "mine": 1}
-    for name, taken in limits.items():
-        body = {"name": name, "limit": 4, "active_slots": taken}
-        prefect.call("/v2/concurrency_limits/", body)
-    holder = left_running(prefect, source="shop")
-
-    def taken_now() -> list[int]:
-        return [prefect.call(f"/v2/concurrency_limits/{n}")["active_slots"] for n in limits]
-
-    try:
-        assert sum(one.slots for one in release_slots(client, NOBODY)) == 2
-        assert taken_now() == [2, 0, 0, 1]
-        # A run that names no source, as the refresh does, may hold a slot of any.
-        prefect.call("/v2/concurrency_limits/source-crm", {"active_slots": 1}, method="PATCH")
-        refresh = left_running(prefect, force=False)
-        assert release_slots(client, NOBODY) == ()
-        prefect.call(f"/flow_runs/{refresh['id']}", method="DELETE")
-        prefect.call(f"/flow_runs/{holder['id']}", method="DELETE")
-        assert sum(one.slots for one in release_slots(client, NOBODY)) == 3
-        assert taken_now() == [0, 0, 0, 1]
-    finally:
-        for name in limits:
-            prefect.call(f"/v2/concurrency_limits/{name}", method="DELETE")
 
 
 def test_a_worker_that_is_gone_is_forgotten(
