@@ -193,12 +193,41 @@ topologySpreadConstraints:
 {{- range $name, $default := $defaults }}
 {{- $_ := set (index $template.variables.properties $name) "default" $default }}
 {{- end -}}
-{{- if .Values.flows.env }}
-{{- $_ := set $template.variables.properties.env "default" .Values.flows.env }}
-{{- end -}}
+{{- $env := $template.variables.properties.env -}}
+{{- $_ := set $env "default" (mergeOverwrite (deepCopy $env.default) .Values.flows.env) -}}
 {{- $pod := $template.job_configuration.job_manifest.spec.template.spec -}}
 {{- $_ := set $pod "volumes" (concat $pod.volumes .Values.flows.extraVolumes) -}}
 {{- $container := index $pod.containers 0 -}}
 {{- $_ := set $container "volumeMounts" (concat $container.volumeMounts .Values.flows.extraVolumeMounts) -}}
 {{- toPrettyJson $template }}
+{{- end }}
+
+{{- /* prefect.yaml with the schedules of the values, for the deployments that these name. */}}
+{{- define "crmhouse.prefectYaml" -}}
+{{- $file := .Files.Get "files/prefect.yaml" | fromYaml -}}
+{{- $known := list -}}
+{{- range $deployment := $file.deployments -}}
+{{- $known = append $known $deployment.name -}}
+{{- with index $.Values.schedules $deployment.name -}}
+{{- $_ := set $deployment "schedules" (list (merge (dict "slug" "chart") .)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.schedules -}}
+{{- if not (has $name $known) }}{{ fail (printf "schedules: there is no deployment %s; there are %s. A source has its schedule in config.sources." $name (join ", " $known)) }}{{ end -}}
+{{- end -}}
+{{- toYaml $file }}
+{{- end }}
+
+{{- /* The settings of deployments/prefect_server.env, those of the values over them. */}}
+{{- define "crmhouse.serverEnv" -}}
+{{- $env := dict -}}
+{{- range .Files.Lines "files/prefect_server.env" -}}
+{{- if and . (not (hasPrefix "#" .)) -}}
+{{- $pair := splitn "=" 2 . -}}
+{{- $_ := set $env $pair._0 $pair._1 -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $value := mergeOverwrite $env .Values.server.env }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
 {{- end }}
