@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from crmhouse.errors import ConfigurationError, OrchestratorError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from flows.deployment.server import Server
 
 logger = logging.getLogger(__name__)
+
+_PAUSES = (0.0, 0.5, 2.0, 0.0)  # seconds before each try to undo; the last one only looks
 
 
 def plan(settings: Settings, server: Server, *, prune: bool = False) -> Plan:
@@ -92,35 +95,38 @@ def _check(rest: Plan) -> None:
 
 def _undo(server: Server, before: State, begun: list[Change]) -> str:
     """Bring back what was there, the last change first; say how far that went."""
-    failed = 0
-    try:
-        now = present_state.read(server)
-    except (OrchestratorError, ConfigurationError):
-        now = None
-    if now is not None:
-        writer = Writer(server, now)
-        for change in reversed(begun):
-            try:
-                _undo_one(writer, change, now)
-            except OrchestratorError as error:
-                logger.warning("%s %s: %s", change.kind, change.name, error)
-                failed += 1
-        if not failed:
-            return "Everything is as it was before."
-    names = "\n".join(f"  {one.action} {one.kind} {one.name}" for one in begun)
+    rest = begun
+    for pause in _PAUSES:
+        time.sleep(pause)
+        try:
+            now = present_state.read(server)
+            rest = [change for change in begun if not _is_as_before(change, before, now)]
+            if not rest:
+                return "Everything is as it was before."
+            _undo_all(Writer(server, now), rest, now)
+        except (OrchestratorError, ConfigurationError) as error:
+            logger.warning("%s", error)
+    names = "\n".join(f"  {one.action} {one.kind} {one.name}" for one in rest)
     return (
-        "Not all of what was begun could be undone, for the server does not answer. Deploy again "
-        f"when it does: it goes on from there. Begun were:\n{names}"
+        "Not all of what was begun could be undone. Deploy again when the server answers: it goes "
+        f"on from there. Left are:\n{names}"
     )
 
 
-def _undo_one(writer: Writer, change: Change, now: State) -> None:
-    held = now.get((change.kind, change.name))
-    was = change.present
-    if was is None:
-        if held is not None:
+def _is_as_before(change: Change, before: State, now: State) -> bool:
+    was, held = (state.get((change.kind, change.name)) for state in (before, now))
+    if was is None or held is None:
+        return was is held
+    return was.fields == held.fields and was.paused == held.paused
+
+
+def _undo_all(writer: Writer, begun: list[Change], now: State) -> None:
+    for change in reversed(begun):
+        was, held = change.present, now.get((change.kind, change.name))
+        if was is None:
+            assert held  # noqa: S101  # or it would be as before
             writer.remove(held)
-    elif held is None:
-        writer.create(was)
-    else:
-        writer.change(was, held, paused=was.paused)
+        elif held is None:
+            writer.create(was)
+        else:
+            writer.change(was, held, paused=was.paused)

@@ -81,7 +81,13 @@ class Server:
                 f"The Prefect server at {self._client.api_url} did not answer to {method} {path} "
                 f"({type(error).__name__})."
             ) from None
-        return response.json() if response.content else None
+        try:
+            return response.json() if response.content else None
+        except ValueError:
+            raise OrchestratorError(
+                f"What answers at {self._client.api_url} is no Prefect server: {method} {path} gave "
+                "no JSON. Does PREFECT_API_URL end in /api?"
+            ) from None
 
 
 class _NotFoundError(OrchestratorError):
