@@ -10,7 +10,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ONLY_BINARY=:all:
 # The tools that build stay in an environment of their own; the one that is shipped has no pip.
 RUN python3 -m venv /tools && python3 -m venv --without-pip /opt/crmhouse
-COPY requirements.lock requirements-build.lock ./
+COPY requirements.lock requirements-build.lock deployments/image/parts.py ./
 # The secrets are for closed networks, pip's configuration and the certificates that it may name;
 # they are there for this one command and leave nothing in a layer. Bytecode is compiled here
 # because the file system is read-only at run time; it does not depend on file times, which
@@ -24,6 +24,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     && rm -rf "$packages/pyarrow/include" "$packages/pyarrow/tests" "$packages/pandas/tests" \
     && find "$packages/numpy" "$packages/scipy" "$packages/networkx" -type d -name tests -prune \
         -exec rm -rf '{}' + \
+    && /opt/crmhouse/bin/python parts.py requirements.lock /opt/crmhouse/share/doc/crmhouse \
     && echo /app > "$packages/app.pth" \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash "$packages"
 
@@ -42,6 +43,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="crmhouse" \
       org.opencontainers.image.description="Customers and sales in PostgreSQL: resolved, tested, published" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.crmhouse.sbom="/opt/crmhouse/share/doc/crmhouse/sbom.cdx.json" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 # The user has a name because PostgreSQL's programs refuse one without; the group is root's for

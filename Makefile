@@ -1,4 +1,4 @@
-.PHONY: demo test browser lint bench bench-http clean lock
+.PHONY: demo test browser lint bench bench-http bench-prefect clean lock sbom
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,10 +31,11 @@ bench-http: .venv/ready
 	$(BIN)/python benchmarks/connectors.py $(or $(BENCH),--requests --rows 1000000)
 
 # The lock files carry hashes and no index address, so they install from any index.
-# They are complete, so they are installed without resolving again (--no-deps).
+# They are complete, so they are installed without resolving again (--no-deps). What is shipped is
+# what is tested: the versions are those of the development's lock.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --constraints requirements-dev.lock pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group build --constraints requirements-dev.lock -o requirements-build.lock
 
 .venv/ready: requirements-dev.lock pyproject.toml
@@ -42,6 +43,10 @@ lock:
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+# What the environment is made of: a CycloneDX document, and the licences.
+sbom: .venv/ready
+	$(BIN)/python deployments/image/parts.py requirements.lock build/parts --only-locked
 
 clean:
 	rm -rf .venv .crmhouse demo dbt/target dbt/logs benchmarks/.venv-peers benchmarks/results

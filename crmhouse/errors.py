@@ -82,3 +82,7 @@ class PublishRefusedError(RunFailedError):
 
 class AlreadyRunningError(CrmhouseError):
     """Another process does this work at the moment: wait for it."""
+
+
+class OrchestratorError(CrmhouseError):
+    """The Prefect server refused something, or did not answer; what was there before stays."""

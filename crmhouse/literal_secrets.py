@@ -14,7 +14,7 @@ _NAME = (
     r"password|passwd|passphrase|secret|token|credential|authorization|cookie"
     r"|(?:api|private|access|account)_?key|connection_?string"
 )
-_SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
+_SECRET_NAME = re.compile(rf"{_NAME}|^webhook$", re.IGNORECASE)  # who knows a webhook, may call it
 # A reference to a variable is no secret: ${NAME}.
 _VARIABLE = r"\$\{[A-Z][A-Z0-9_]*\}"
 _ONLY_A_VARIABLE = re.compile(rf"(?:(?:Basic|Bearer|Token)\s+)?{_VARIABLE}")
@@ -69,3 +69,11 @@ def _is_literal(value: object, *, is_secret: bool) -> bool:
     if is_secret:
         return not _ONLY_A_VARIABLE.fullmatch(str(value))
     return isinstance(value, str) and bool(_SECRET_IN_TEXT.search(value))
+
+
+def looks_secret(place: str, value: object) -> bool:
+    """Say whether a value must not be shown: by the name of its place, or by its form."""
+    if _SECRET_NAME.search(place.rpartition(".")[2]):
+        return True
+    text = str(value)
+    return bool(_URL_WITH_PASSWORD.search(text) or _SECRET_IN_TEXT.search(text))

@@ -23,13 +23,17 @@ from pydantic_settings import (
 
 from crmhouse.errors import ConfigurationError
 from crmhouse.literal_secrets import refuse_literal_secrets
+from crmhouse.orchestration import OrchestrationSettings
+from crmhouse.variables import expand
 
 CONFIG_FILE_VARIABLE = "CRMHOUSE_CONFIG"
 DEFAULT_CONFIG_FILE = "crmhouse.yaml"
 
 _UNKNOWN = "there is no such setting; docs/reference/settings.md lists all of them"
-_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
-_OF_A_SOURCE = re.compile(r"sources\[\d+\]\.options")
+_INTERVAL = re.compile(r"([1-9]\d*)([smhd])")
+# Filled in by who needs them (`opened`), so that other commands need no secrets.
+_LATER = re.compile(r"sources\[\d+\]\.options|orchestration\.notifications")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _aware(moment: datetime) -> datetime:
@@ -38,14 +42,22 @@ def _aware(moment: datetime) -> datetime:
     return moment
 
 
-def _cron(expression: str) -> str:
-    """Refuse what has not the form of a cron expression; Prefect looks at the fields themselves."""
-    if len(expression.split()) not in {5, 6}:
-        raise ValueError("this is not a cron expression such as '*/15 * * * *'")
-    return expression
+def interval(schedule: str) -> int | None:
+    """Return the seconds of a schedule such as `15m`; None says that it is a cron expression."""
+    found = _INTERVAL.fullmatch(schedule)
+    return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
-Cron = Annotated[str, AfterValidator(_cron)]
+def _schedule(schedule: str) -> str:
+    """Refuse what has the form of neither; Prefect looks at the fields of a cron expression."""
+    if interval(schedule) is None and len(schedule.split()) not in {5, 6}:
+        raise ValueError(
+            "this is neither a cron expression such as '*/15 * * * *' nor an interval such as 15m"
+        )
+    return schedule
+
+
+Schedule = Annotated[str, AfterValidator(_schedule)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
@@ -62,9 +74,17 @@ class SourceConfig(BaseModel):
     streams: tuple[str, ...] | None = Field(
         default=None, description="Streams to sync; all of the source's when left out."
     )
-    schedule: Cron | None = Field(
+    schedule: Schedule | None = Field(
         default=None,
-        description="Cron expression of this source's own scheduled sync, such as `*/15 * * * *`.",
+        description="When this source is synced by itself: a cron expression such as "
+        "`*/15 * * * *`, or an interval such as `15m`, `2h`, `1d`.",
+    )
+    parallel_slices: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="How many slices of this source are read at once at most, over all flows; "
+        "it protects the source's API.",
     )
     schema_contract: Literal["evolve", "freeze", "discard"] = Field(
         default="evolve",
@@ -78,13 +98,6 @@ class SourceConfig(BaseModel):
         description="Currency of amounts that name none, as in a Salesforce org with a single "
         "currency. Left out, such amounts are reported as not converted, never guessed.",
     )
-    parallel_slices: int = Field(
-        default=4,
-        ge=1,
-        le=64,
-        description="How many slices of this source are read at once at most, over all flows; it "
-        "protects the source's API.",
-    )
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="Options of the kind; docs/reference/sources.md lists them.",
@@ -96,7 +109,7 @@ class SourceConfig(BaseModel):
         Raises:
             ConfigurationError: names a variable that is not set.
         """
-        options: dict[str, Any] = _expand(self.options, f"Source {self.name}", at="options")
+        options: dict[str, Any] = expand(self.options, f"Source {self.name}", at="options")
         return options
 
 
@@ -108,6 +121,45 @@ class DbtSettings(BaseModel):
     threads: int = Field(default=2, ge=1, le=32, description="Models that dbt builds at once.")
     timeout_seconds: int = Field(
         default=3600, ge=1, description="A dbt call that takes longer is stopped and fails."
+    )
+
+
+Days = Annotated[int, Field(ge=1, le=36_500)] | None
+
+
+class RetentionSettings(BaseModel):
+    """How long the warehouse keeps the book of its own work; `crmhouse maintain` looks after it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sync_runs: Days = Field(
+        default=90,
+        description="Days until the rows of a stream's old syncs are summed up in one. The last "
+        "sync of each stream and the last good one stay. null keeps all for ever.",
+    )
+    runs: Days = Field(
+        default=365,
+        description="Days until an old run is removed; the last one and the last one that "
+        "published stay. null keeps all for ever.",
+    )
+    gate_results: Days = Field(
+        default=90,
+        description="Days until the results of the quality gates are removed; those of the last "
+        "run and those that the next run compares itself with stay. null keeps all for ever.",
+    )
+    resolved_quarantine: Days = Field(
+        default=30,
+        description="Days after which a record that is held no longer is removed, with its "
+        "values; an open one is never. null keeps all for ever.",
+    )
+    open_flow_runs: Days = Field(
+        default=7,
+        description="Days after which a flow run that has not ended, and gives no sign of "
+        "life, is ended in Prefect as Abandoned. null leaves all as they are.",
+    )
+    gone_workers: Days = Field(
+        default=7,
+        description="Days after its last heartbeat until Prefect forgets a worker. null keeps all.",
     )
 
 
@@ -172,6 +224,14 @@ class Settings(BaseSettings):
         default="INFO", description="What goes to the log on standard error."
     )
     dbt: DbtSettings = Field(default_factory=DbtSettings, description="How dbt is run.")
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings,
+        description="How long the book of past work is kept.",
+    )
+    orchestration: OrchestrationSettings = Field(
+        default_factory=OrchestrationSettings,
+        description="What `crmhouse deploy` makes on the Prefect server.",
+    )
     sources: tuple[SourceConfig, ...] = Field(
         default=(), description="The sources; each name once."
     )
@@ -258,28 +318,8 @@ def _read(file: Path) -> dict[str, Any]:
     if "config_file" in content:
         raise ConfigurationError(f"{file}: config_file is not a setting.")
     refuse_literal_secrets(content, file)
-    expanded: dict[str, Any] = _expand(content, str(file), at="")
+    expanded: dict[str, Any] = expand(content, str(file), at="", later=_LATER)
     return expanded
-
-
-def _expand(value: Any, place: str, *, at: str) -> Any:  # noqa: ANN401  # any YAML value
-    """Replace each ${NAME} by the environment's value, but in the options of sources."""
-    if _OF_A_SOURCE.fullmatch(at):
-        return value
-    if isinstance(value, dict):
-        return {
-            key: _expand(item, place, at=f"{at}.{key}".lstrip(".")) for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_expand(item, place, at=f"{at}[{number}]") for number, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-    for name in _VARIABLE.findall(value):
-        if name not in os.environ:
-            raise ConfigurationError(
-                f"{place}: {at} refers to the environment variable {name}, which is not set."
-            )
-    return _VARIABLE.sub(lambda match: os.environ[match[1]], value)
 
 
 def _no_json(error: SettingsError) -> str:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import URL
 
 from crmhouse.embedded import EmbeddedServer
 from crmhouse.errors import ConfigurationError, PermissionMissingError, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import URL
 
     from crmhouse.settings import Settings
 
@@ -94,6 +95,8 @@ class Warehouse:
 
     def sqlalchemy_url(self, driver: str = "psycopg") -> URL:
         """Return the URL for SQLAlchemy with that driver (`psycopg` or `psycopg2`)."""
+        from sqlalchemy import URL  # noqa: PLC0415  # most processes do without
+
         rest = dict(self.parameters)
         host = rest.pop("host", None)
         socket = host is not None and host.startswith("/")

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 from crmhouse.cli import main as command_line
-from crmhouse.settings import DbtSettings, Settings, SourceConfig
+from crmhouse.settings import DbtSettings, RetentionSettings, Settings, SourceConfig
 from ingestion.sources import KINDS
 from ingestion.sources.databases.options import TableOptions
 from ingestion.sources.files import FileStreamOptions
@@ -63,9 +63,11 @@ def _settings() -> Iterator[str]:
         "In `crmhouse.yaml`, or as an environment variable, which wins. Secrets come from the\n"
         "environment only: the file may refer to a variable as `${NAME}`.\n"
     )
-    yield from _table(Settings, "CRMHOUSE_", skip={"dbt", "sources", *NOT_SETTINGS})
+    yield from _table(Settings, "CRMHOUSE_", skip={"dbt", "retention", "sources", *NOT_SETTINGS})
     yield "\n## dbt\n"
     yield from _table(DbtSettings, "CRMHOUSE_DBT__")
+    yield "\n## retention\n"
+    yield from _table(RetentionSettings, "CRMHOUSE_RETENTION__")
     yield "\n## Each entry of sources\n"
     yield from _table(SourceConfig)
 

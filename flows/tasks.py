@@ -27,7 +27,6 @@ from crmhouse.errors import (
 )
 from flows import assets
 from flows.limits import one_slot_of
-from identity.resolve import resolve
 from ingestion import sync
 from ingestion.stream_sync import Silent
 
@@ -245,6 +244,8 @@ def dbt(work: Work, phase: str) -> DbtRun:
 @step("resolve identities")
 def resolve_identities(work: Work) -> Resolution:
     """Decide who is who."""
+    from identity.resolve import resolve  # noqa: PLC0415  # a third of a start, and few get here
+
     with errors_of_ours("identity"):
         return resolve(work.warehouse, run_id=work.run_id)
 

@@ -12,8 +12,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, StrictUndefined
-
 from crmhouse.errors import ConfigurationError
 from quality import results
 from quality.catalogue import TABLE_EXISTS, suites
@@ -109,6 +107,8 @@ def write_page(warehouse: Warehouse, path: Path, *, run_id: UUID) -> Path:
 
 
 def _render(run_id: UUID, found: Sequence[StoredResult], history: Sequence[StoredGate]) -> str:
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415  # only a gate writes pages
+
     folder = resources.files("quality")
     style = (folder / "page.css").read_text(encoding="utf-8")
     template = (folder / "page.html.j2").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """The command line. Each command imports what it needs when it is called, so help is immediate."""
 
-from crmhouse.cli import database, project, quarantine, simulate, state, work
+from crmhouse.cli import database, deploy, project, quarantine, simulate, state, upkeep, work
 from crmhouse.cli.app import CommandLine, root
 
 __all__ = ["main"]
@@ -13,9 +13,11 @@ for command in (
     project.sources,
     work.sync,
     work.run,
+    deploy.deploy,
     state.status,
     quarantine.quarantine,
     simulate.simulate,
     database.warehouse,
+    upkeep.maintain,
 ):
     main.add_command(command)

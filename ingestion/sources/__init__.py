@@ -15,7 +15,6 @@ from crmhouse.errors import ConfigurationError
 from crmhouse.warehouse import open_warehouse
 from ingestion.sources import exports, files
 from ingestion.sources.connector import Given
-from ingestion.sources.databases.connector import build as build_database
 from ingestion.sources.databases.options import DatabaseOptions
 from ingestion.sources.hubspot.options import HubSpotOptions
 from ingestion.sources.salesforce.options import SalesforceOptions
@@ -54,11 +53,11 @@ class Kind:
     streams: tuple[Stream, ...] = ()
 
 
-def _over_http(system: str) -> Callable[[Mapping[str, Any], Given], Connector]:
-    """Import a connector when it is built: no other source waits for HTTP and what it needs."""
+def _later(folder: str) -> Callable[[Mapping[str, Any], Given], Connector]:
+    """Import a connector when it is built: no other source waits for what it needs."""
 
     def build(options: Mapping[str, Any], given: Given) -> Connector:
-        module = import_module(f"ingestion.sources.{system}.connector")
+        module = import_module(f"ingestion.sources.{folder}.connector")
         built: Connector = module.build(options, given)
         return built
 
@@ -68,25 +67,25 @@ def _over_http(system: str) -> Callable[[Mapping[str, Any], Given], Connector]:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "database": Kind(
-            "tables and views of a SQL database", "database", DatabaseOptions, build_database
+            "tables and views of a SQL database", "database", DatabaseOptions, _later("databases")
         ),
         "files": Kind(
             "CSV, JSON, Parquet or Excel files", "files", files.FilesOptions, files.build
         ),
         "hubspot": Kind(
-            "a HubSpot account, over its API", "hubspot", HubSpotOptions, _over_http("hubspot")
+            "a HubSpot account, over its API", "hubspot", HubSpotOptions, _later("hubspot")
         ),
         "salesforce": Kind(
             "an org of Salesforce, over its APIs", "salesforce", SalesforceOptions,
-            _over_http("salesforce"), SALESFORCE_STREAMS,
+            _later("salesforce"), SALESFORCE_STREAMS,
         ),
         "shopify": Kind(
             "a shop, by Shopify's GraphQL Admin API", "shopify", ShopifyOptions,
-            _over_http("shopify"), SHOPIFY_STREAMS,
+            _later("shopify"), SHOPIFY_STREAMS,
         ),
         "stripe": Kind(
             "a Stripe account, over its API", "stripe", StripeOptions,
-            _over_http("stripe"), STRIPE_STREAMS,
+            _later("stripe"), STRIPE_STREAMS,
         ),
         **{
             f"{system}_export": Kind(

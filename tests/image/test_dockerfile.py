@@ -132,7 +132,7 @@ def test_no_address_and_no_secret_stands_in_the_dockerfile() -> None:
 def test_the_builder_gets_all_that_the_wheel_is_made_of_and_little_else() -> None:
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {*wheel["packages"], *wheel["force-include"], "README.md", "LICENSE", "pyproject.toml"}
-    needed |= {"requirements.lock", "requirements-build.lock", "prefect.yaml"}
+    needed |= {"requirements.lock", "requirements-build.lock", "prefect.yaml", "deployments"}
     assert set(ALLOWED) == needed
     assert all((ROOT / name).exists() for name in ALLOWED)
 

@@ -1,7 +1,12 @@
-"""A real Prefect server and a process worker, each a process of its own on this machine."""
+"""A real Prefect server and a process worker, each a process of its own on this machine.
+
+The server is set up as in production: PostgreSQL as its database, authentication, and the settings
+of `deployments/prefect_server.env`.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -14,16 +19,22 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from project import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+
+    from crmhouse.warehouse import Warehouse
 
 POOL = "crmhouse"
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+DATABASE = "prefect"
+CREDENTIALS = "operator:correct horse"
+SETTINGS = Path(__file__).parents[2] / "deployments" / "prefect_server.env"
+_AUTHORIZATION = f"Basic {base64.b64encode(CREDENTIALS.encode()).decode()}"
 
 
 @dataclass(frozen=True)
@@ -32,25 +43,48 @@ class PrefectServer:
 
     Attributes:
         home: PREFECT_HOME of the server and of everything that talks to it.
+        database: the URL of its database.
     """
 
     home: Path
     port: int
+    database: str
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/api"
 
     def environment(self, **more: str) -> dict[str, str]:
+        """Return the environment of whoever talks to the server."""
         return {
             **environment(),
             "PREFECT_HOME": str(self.home),
             "PREFECT_API_URL": self.url,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_API_AUTH_STRING": CREDENTIALS,
             "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
             **more,
         }
+
+    def own_environment(self) -> dict[str, str]:
+        """Return the environment of the server itself."""
+        return {
+            **environment(),
+            **settings(),
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_API_DATABASE_CONNECTION_URL": self.database,
+            "PREFECT_SERVER_API_AUTH_STRING": CREDENTIALS,
+            "PREFECT_API_AUTH_STRING": CREDENTIALS,
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+        }
+
+    def service(self) -> Service:
+        """Return the server's process, not yet started."""
+        address = ["--host", "127.0.0.1", "--port", str(self.port)]
+        command = ["server", "start", *address, "--no-ui"]
+        return Service(command, self.own_environment(), self.home / "server.log")
+
+    def wait_until_it_answers(self) -> None:
+        wait_for(lambda: _healthy(self), seconds=300, what="Prefect's server")
 
     def call(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """Ask the API; with a body it is a POST unless the method is given.
@@ -58,8 +92,9 @@ class PrefectServer:
         A server that is busy with its database answers 503: Prefect's own client tries again, too.
         """
         data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Authorization": _AUTHORIZATION}
         request = urllib.request.Request(  # noqa: S310  # our own loopback
-            self.url + path, data, {"Content-Type": "application/json"}, method=method
+            self.url + path, data, headers, method=method
         )
         for pause in (0.5, 1, 2, 4, None):
             try:
@@ -98,25 +133,95 @@ class PrefectServer:
         return "\n".join(line["message"] for line in self.call("/logs/filter", body))
 
 
+class Service:
+    """One of Prefect's long-running programs; it may be killed and started again."""
+
+    def __init__(self, arguments: list[str], env: dict[str, str], log: Path) -> None:
+        self._arguments = arguments
+        self._env = env
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *self._arguments],
+                cwd=self._log.parent, env=self._env, stdout=output, stderr=output,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """Send SIGKILL to the program alone; what it has started lives on."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self, *, seconds: float = 30) -> None:
+        """End it as a deploy would, or by force when it takes too long."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+
 @contextmanager
-def prefect_server(home: Path) -> Iterator[PrefectServer]:
-    """Start a server on a free port and end it."""
+def prefect_server(home: Path, postgres: Warehouse) -> Iterator[PrefectServer]:
+    """Start a server on a free port and end it.
+
+    Args:
+        home: an empty folder.
+        postgres: a database of the PostgreSQL that gets the server's own.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = PrefectServer(home, port)
-    command = ["server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
-    with _process(command, server.environment(PREFECT_API_URL=""), home / "server.log"):
-        wait_for(lambda: _healthy(server), seconds=300, what="Prefect's server")
+    server = PrefectServer(home, port, create_database(postgres))
+    with server.service():
+        server.wait_until_it_answers()
         yield server
 
 
+def create_database(postgres: Warehouse) -> str:
+    """Create an empty database for a Prefect server; return its URL."""
+    with postgres.connect(autocommit=True) as connection:
+        connection.execute(f"create database {DATABASE}")
+    return url_of_database(postgres)
+
+
+def url_of_database(postgres: Warehouse) -> str:
+    get = postgres.parameters.get
+    return f"postgresql+asyncpg://{get('user')}@/{DATABASE}?host={get('host')}"
+
+
+def settings() -> dict[str, str]:
+    """Return the settings of a server that we recommend."""
+    lines = SETTINGS.read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
+
+
 @contextmanager
-def worker(server: PrefectServer, **more: str) -> Iterator[None]:
+def worker(server: PrefectServer, **more: str) -> Iterator[Service]:
     """Have a process worker serve the pool of the deployments."""
     server.prefect("work-pool", "create", POOL, "--type", "process", "--overwrite", cwd=server.home)
     command = ["worker", "start", "--pool", POOL, "--type", "process"]
-    with _process(command, server.environment(**more), server.home / "worker.log"):
-        yield
+    with Service(command, server.environment(**more), server.home / "worker.log") as service:
+        yield service
 
 
 def wait_for(found: Callable[[], Any], *, seconds: float, what: str) -> Any:
@@ -124,28 +229,8 @@ def wait_for(found: Callable[[], Any], *, seconds: float, what: str) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := found()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.5)
+        time.sleep(0.2)
     return answer
-
-
-@contextmanager
-def _process(arguments: list[str], env: dict[str, str], log: Path) -> Iterator[None]:
-    kept = {name: value for name, value in env.items() if value}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *arguments],
-            cwd=log.parent, env=kept, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
 def _healthy(server: PrefectServer) -> bool:

@@ -1,0 +1,116 @@
+"""What Prefect's server does not clear away by itself, done through its API.
+
+With `PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs` the server deletes flow runs that
+have ended, with their task runs, logs and artifacts, and events. It looks neither at runs that
+never end nor at workers that are gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from prefect.client.schemas.filters import FlowRunFilter, WorkerFilter
+from prefect.client.schemas.objects import State, StateType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+logger = logging.getLogger(__name__)
+
+ABANDONED = "Abandoned"
+# Paused ones wait for somebody, and the server ends them when their time is over.
+_NOT_ENDED = [
+    StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING
+]  # fmt: skip
+_SIGN_OF_LIFE = timedelta(days=1)
+_PAGE = 200
+
+
+def end_abandoned(client: SyncPrefectClient, days: int | None, this_run: UUID) -> tuple[str, ...]:
+    """End the flow runs that will not end by themselves any more.
+
+    They get the state Abandoned, of the type cancelled: they give back their slots, the vacuum
+    takes them in its time, and no automation for crashed runs starts work of last week again.
+
+    Args:
+        client: of Prefect's API.
+        days: for how long nothing has happened to such a run; None leaves all as they are.
+        this_run: is never one of them.
+
+    Returns:
+        Their names.
+    """
+    if days is None:
+        return ()
+    since = datetime.now(UTC) - timedelta(days=days)
+    condition = {
+        "state": {"type": {"any_": _NOT_ENDED}},
+        "expected_start_time": {"before_": since},
+    }
+    state = State(
+        type=StateType.CANCELLED,
+        name=ABANDONED,
+        message=f"It had not ended for {days} days and gave no sign of life.",
+    )
+    ended = []
+    for run in list(_runs(client, FlowRunFilter.model_validate(condition))):
+        changed = run.state.timestamp if run.state else run.created
+        if run.id == this_run or (changed and changed > since) or _lives(client, run):
+            continue
+        client.set_flow_run_state(run.id, state, force=True)
+        logger.warning("ended flow run %s (%s), which was left behind", run.name, run.id)
+        ended.append(run.name)
+    return tuple(ended)
+
+
+def forget_workers(client: SyncPrefectClient, days: int | None) -> tuple[str, ...]:
+    """Delete the records of workers that are gone: each pod and each restart makes a new one.
+
+    Returns:
+        Their names.
+    """
+    if days is None:
+        return ()
+    before = datetime.now(UTC) - timedelta(days=days)
+    condition = WorkerFilter.model_validate({"last_heartbeat_time": {"before_": before}})
+    gone = []
+    for pool in client.read_work_pools():
+        for worker in client.read_workers_for_work_pool(pool.name, condition, limit=_PAGE):
+            client.request(
+                "DELETE",
+                "/work_pools/{work_pool_name}/workers/{name}",
+                path_params={"work_pool_name": pool.name, "name": worker.name},
+            )
+            gone.append(worker.name)
+    return tuple(gone)
+
+
+def _runs(client: SyncPrefectClient, condition: FlowRunFilter) -> Iterator[FlowRun]:
+    offset = 0
+    while page := client.read_flow_runs(flow_run_filter=condition, limit=_PAGE, offset=offset):
+        yield from page
+        offset += len(page)
+
+
+def _lives(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Say whether a run that began long ago has sent a heartbeat lately."""
+    answer = client.request(
+        "POST",
+        "/events/filter",
+        json={
+            "limit": 1,
+            "filter": {
+                "event": {"name": ["prefect.flow-run.heartbeat"]},
+                "resource": {"id": [f"prefect.flow-run.{run.id}"]},
+                "occurred": {"since": (datetime.now(UTC) - _SIGN_OF_LIFE).isoformat()},
+            },
+        },
+    )
+    return answer.status_code == HTTPStatus.OK and bool(answer.json()["events"])

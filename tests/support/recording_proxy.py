@@ -1,0 +1,100 @@
+"""Stands before an HTTP server: keeps what is written to it, and lets one write go wrong."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from email.message import Message
+
+Way = Literal["refused", "answer lost", "server gone"]
+
+
+@dataclass
+class Proxy:
+    """The proxy.
+
+    Attributes:
+        writes: method and path of everything that may have changed something.
+        fail_at: the number of the write that goes wrong, counted from 1.
+        way: `refused`: it is not passed on; `answer lost`: it is, and the connection ends before
+            the answer; `server gone`: from then on nothing is answered.
+    """
+
+    port: int
+    writes: list[str] = field(default_factory=list)
+    fail_at: int | None = None
+    way: Way = "refused"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def reset(self, fail_at: int | None = None, way: Way = "refused") -> None:
+        self.writes.clear()
+        self.fail_at, self.way = fail_at, way
+
+    @property
+    def gone(self) -> bool:
+        return self.way == "server gone" and len(self.writes) >= (self.fail_at or 10**9)
+
+
+@contextmanager
+def recording_proxy(target: int) -> Iterator[Proxy]:
+    """Listen on a free port, and pass everything on to the port of the target."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            fails = False
+            if self.command not in {"GET", "HEAD"} and not self.path.endswith("/filter"):
+                proxy.writes.append(f"{self.command} {self.path}")
+                fails = len(proxy.writes) == proxy.fail_at
+            if proxy.gone:
+                self.close_connection = True
+                return
+            if fails and proxy.way == "refused":
+                self.answer(422, {"Content-Type": "application/json"}, b'{"detail": "no"}')
+                return
+            upstream = http.client.HTTPConnection("127.0.0.1", target, timeout=60)
+            upstream.request(self.command, self.path, body, dict(self.headers))
+            response = upstream.getresponse()
+            content = response.read()
+            upstream.close()
+            if fails:
+                self.close_connection = True
+                return
+            self.answer(response.status, response.headers, content)
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_one
+
+        def answer(self, status: int, headers: Message | dict[str, str], content: bytes) -> None:
+            self.send_response(status)
+            for name in ("Content-Type", "Content-Encoding", "Retry-After"):
+                if name in headers:
+                    self.send_header(name, headers[name])
+            if status != 204:
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        proxy = Proxy(server.server_port)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            server.shutdown()
+            thread.join()
