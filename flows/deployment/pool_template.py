@@ -7,9 +7,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 from prefect.utilities.schema_tools import validate
 from prefect.utilities.schema_tools.validation import ValidationError as SchemaError
+from prefect.utilities.schema_tools.validation import is_valid_schema
 from pydantic import ValidationError
 
 from crmhouse.errors import ConfigurationError
@@ -37,13 +37,15 @@ def configuration_class(pool_type: str) -> type[BaseJobConfiguration]:
     if pool_type == "docker":
         from prefect_docker.worker import DockerWorkerJobConfiguration  # noqa: PLC0415  # seconds
 
-        return DockerWorkerJobConfiguration
+        docker: type[BaseJobConfiguration] = DockerWorkerJobConfiguration
+        return docker
     if pool_type == "kubernetes":
         from prefect_kubernetes.worker import (  # noqa: PLC0415  # seconds
             KubernetesWorkerJobConfiguration,
         )
 
-        return KubernetesWorkerJobConfiguration
+        kubernetes: type[BaseJobConfiguration] = KubernetesWorkerJobConfiguration
+        return kubernetes
     from prefect.workers.process import ProcessJobConfiguration  # noqa: PLC0415
 
     return ProcessJobConfiguration
@@ -85,9 +87,9 @@ def _faults(template: Any, pool_type: str) -> Iterator[str]:  # noqa: ANN401  # 
         yield f"  variables.properties.{name}: nothing uses it"
     yield from _misspelt(variables, "variables")
     try:
-        jsonschema.Draft202012Validator.check_schema(variables)
-    except jsonschema.SchemaError as error:
-        yield f"  variables: {error.message}"
+        is_valid_schema(variables, preprocess=False)
+    except ValueError as error:
+        yield f"  variables: {error}"
         return
     yield from job_faults(template, pool_type)
 
