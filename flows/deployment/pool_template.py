@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from prefect.client.orchestration import PrefectClient
 from prefect.utilities.schema_tools import validate
 from prefect.utilities.schema_tools.validation import ValidationError as SchemaError
 from prefect.utilities.schema_tools.validation import is_valid_schema
@@ -91,7 +92,7 @@ def _faults(template: Any, pool_type: str) -> Iterator[str]:  # noqa: ANN401  # 
     except ValueError as error:
         yield f"  variables: {error}"
         return
-    yield from job_faults(template, pool_type)
+    yield from _job_faults(template, pool_type)
 
 
 def _misspelt(schema: dict[str, Any], at: str) -> Iterator[str]:
@@ -103,15 +104,15 @@ def _misspelt(schema: dict[str, Any], at: str) -> Iterator[str]:
             yield from _misspelt(inner, f"{at}.properties.{name}")
 
 
-def job_faults(
-    template: dict[str, Any], pool_type: str, job_variables: dict[str, Any] | None = None
-) -> Iterator[str]:
+def _job_faults(template: dict[str, Any], pool_type: str) -> Iterator[str]:
     """Build the job that a worker would start, and say what is wrong with it."""
     configuration = configuration_class(pool_type)
-    # References to blocks are opened when a run begins; a check needs their place only.
-    values = json.loads(json.dumps(job_variables or {}).replace("{{ prefect.blocks.", "{{ ctx."))
+    # Blocks and variables are opened when a run begins. Here their places do, and nobody is asked:
+    # without a client of its own Prefect would start a server for the answer.
+    closed = json.loads(json.dumps(template).replace("{{ prefect.", "{{ ctx."))
+    nobody = PrefectClient("http://127.0.0.1:9/api")
     try:
-        asyncio.run(configuration.from_template_and_values(template, values))
+        asyncio.run(configuration.from_template_and_values(closed, {}, client=nobody))
     except ValidationError as error:
         for place, what in faults_of(error):
             yield f"  job_configuration.{place}: {what}"

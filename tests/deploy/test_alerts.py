@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import json
 import queue
@@ -50,6 +51,8 @@ def mails() -> Iterator[tuple[Mails, int]]:
     try:
         yield handler, port
     finally:
+        # Prefect's connection ends after its mail has arrived.
+        wait_for(lambda: not asyncio.all_tasks(controller.loop), seconds=30, what="its goodbye")
         controller.stop()
 
 
