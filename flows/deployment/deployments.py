@@ -92,8 +92,6 @@ def resources(
     _check_parameters(entry.parameters, schema, where, faults, entry.enforce_parameter_schema)
     yield Resource("flow", flow.name, {}, ours=False)
     limit = entry.concurrency_limit
-    if isinstance(limit, int):
-        limit = ConcurrencyEntry(limit=limit)
     yield Resource(
         "deployment",
         name,
@@ -118,10 +116,11 @@ def resources(
         faults.add(where, f"the slug {twice} stands twice")
     for schedule in entry.schedules:
         place = f"{where}, schedule {schedule.slug}"
-        parameters = {**entry.parameters, **schedule.parameters}
-        _check_parameters(parameters, schema, place, faults, entry.enforce_parameter_schema)
+        if parameters := schedule.parameters:
+            merged = {**entry.parameters, **parameters}
+            _check_parameters(merged, schema, place, faults, entry.enforce_parameter_schema)
         if timing := _timing(schedule, place, faults):
-            fields = {**timing, "parameters": schedule.parameters}
+            fields = {**timing, "parameters": parameters}
             yield Resource(
                 "schedule", f"{name}/{schedule.slug}", fields, paused=not schedule.active
             )
