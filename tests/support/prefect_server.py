@@ -188,12 +188,20 @@ def prefect_server(home: Path, postgres: Warehouse) -> Iterator[PrefectServer]:
         home: an empty folder.
         postgres: a database of the PostgreSQL that gets the server's own.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = PrefectServer(home, port, create_database(postgres))
+    server = new_server(home, postgres)
     with server.service():
         server.wait_until_it_answers()
         yield server
+
+
+def new_server(home: Path, postgres: Warehouse) -> PrefectServer:
+    """Return a server that is not yet started, with an empty database."""
+    return PrefectServer(home, free_port(), create_database(postgres))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def create_database(postgres: Warehouse) -> str:

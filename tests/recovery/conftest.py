@@ -1,0 +1,149 @@
+"""One PostgreSQL that may die, one Prefect server on it, one worker, and one company's data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from own_postgres import own_postgres
+from prefect_server import PrefectServer, Service, new_server, worker
+from project import Project
+from recovery import ELSEWHERE, RECOVERY, everything
+
+from crmhouse.warehouse import Warehouse, migrate
+from simulators.demo_data import generate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from crmhouse.embedded import EmbeddedServer
+
+BATCHES = ("batch_1", "batch_2")
+TALK = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME")
+
+
+@dataclass(frozen=True)
+class Company:
+    """A project and the warehouse that it works on."""
+
+    project: Project
+    warehouse: Warehouse
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "CRMHOUSE_CONFIG": str(self.project.config),
+            "CRMHOUSE_WAREHOUSE_URL": self.warehouse.url(),
+        }
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """The PostgreSQL of the warehouses and of Prefect."""
+    with own_postgres(tmp_path_factory.mktemp("home of recovery")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedServer) -> PrefectServer:
+    return new_server(
+        tmp_path_factory.mktemp("prefect"), Warehouse(postgres.parameters, embedded=True)
+    )
+
+
+@pytest.fixture(scope="session")
+def prefect_process(prefect: PrefectServer) -> Iterator[Service]:
+    """The server's process, with the automations of recovery in it."""
+    with prefect.service() as process:
+        prefect.wait_until_it_answers()
+        prefect.prefect("automation", "create", "--from-file", str(RECOVERY), cwd=prefect.home)
+        yield process
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(tmp_path_factory.mktemp("company"), persons=60, seed=3).folder
+
+
+def company(folder: Path, data: Path, postgres: EmbeddedServer, **variables: str) -> Company:
+    """Make a project with a warehouse of its own."""
+    parameters = {**postgres.parameters, "dbname": folder.name}
+    with Warehouse(postgres.parameters, embedded=True).connect(autocommit=True) as connection:
+        connection.execute(f"create database {folder.name}")
+    warehouse = Warehouse(parameters, embedded=False)
+    migrate(warehouse)
+    folder.mkdir()
+    made = Company(Project(folder, data), warehouse)
+    return replace(made, project=replace(made.project, variables={**made.variables, **variables}))
+
+
+@pytest.fixture(scope="session")
+def calm(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: Path,
+    postgres: EmbeddedServer,
+    prefect: PrefectServer,
+    prefect_process: Service,  # noqa: ARG001  # it keeps the record
+) -> tuple[Company, list[dict[str, str]]]:
+    """A company that nothing disturbs, and what its warehouse held after each delivery."""
+    talk = {name: prefect.environment()[name] for name in TALK}
+    calm = company(tmp_path_factory.mktemp("calm") / "calm", data, postgres, **talk)
+    found = []
+    for batch in BATCHES:
+        calm.project.configure(until=batch)
+        calm.project.run()
+        found.append(everything(calm.warehouse))
+    return calm, found
+
+
+@pytest.fixture(scope="session")
+def golden(calm: tuple[Company, list[dict[str, str]]]) -> list[dict[str, str]]:
+    """What raw, identity and marts hold after each delivery when nothing is disturbed."""
+    return calm[1]
+
+
+@pytest.fixture(scope="session")
+def published(calm: tuple[Company, list[dict[str, str]]]) -> Company:
+    """A company whose marts show both deliveries."""
+    return calm[0]
+
+
+@pytest.fixture(scope="session")
+def new_company(
+    tmp_path_factory: pytest.TempPathFactory, data: Path, postgres: EmbeddedServer
+) -> Callable[[str], Company]:
+    """Makes companies with the first delivery, each with a name."""
+
+    def made(name: str) -> Company:
+        new = company(tmp_path_factory.mktemp(name) / name, data, postgres)
+        new.project.configure(until=BATCHES[0])
+        return new
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def rough(new_company: Callable[[str], Company]) -> Company:
+    """The company whose processes die."""
+    return new_company("rough")
+
+
+@pytest.fixture(scope="session")
+def empty_pool(
+    prefect: PrefectServer,
+    prefect_process: Service,  # noqa: ARG001  # it must be there
+) -> None:
+    """A pool that no worker serves: its runs start when a test starts them."""
+    prefect.prefect("work-pool", "create", ELSEWHERE, "--type", "process", cwd=prefect.home)
+
+
+@pytest.fixture(scope="session")
+def process_worker(
+    prefect: PrefectServer,
+    prefect_process: Service,  # noqa: ARG001  # it must be there
+    rough: Company,
+) -> Iterator[Service]:
+    with worker(prefect, **rough.variables) as service:
+        yield service
