@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from own_postgres import own_postgres
-from prefect_server import PrefectServer, Service, new_server, worker
+from prefect_server import POOL, PrefectServer, Service, make_pool, new_server, worker
 from project import Project
-from recovery import ELSEWHERE, RECOVERY, everything
+from recovery import ELSEWHERE, RECOVERY, Deployment, deploy, everything
 
 from crmhouse.warehouse import Warehouse, migrate
 from simulators.demo_data import generate
@@ -22,6 +22,26 @@ if TYPE_CHECKING:
 
 BATCHES = ("batch_1", "batch_2")
 TALK = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME")
+LIMIT = "source-shop"
+BAD_FLOWS = f"""
+import os
+import signal
+import time
+
+from prefect import flow
+from prefect.concurrency.sync import concurrency
+
+
+@flow(name="refresh")
+def crashes():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow(name="sync-source")
+def sleeps():
+    with concurrency("{LIMIT}", occupy=1, lease_duration=60, strict=True):
+        time.sleep(3600)
+"""
 
 
 @dataclass(frozen=True)
@@ -131,12 +151,31 @@ def rough(new_company: Callable[[str], Company]) -> Company:
 
 
 @pytest.fixture(scope="session")
-def empty_pool(
+def deployments(
+    tmp_path_factory: pytest.TempPathFactory,
     prefect: PrefectServer,
     prefect_process: Service,  # noqa: ARG001  # it must be there
-) -> None:
-    """A pool that no worker serves: its runs start when a test starts them."""
-    prefect.prefect("work-pool", "create", ELSEWHERE, "--type", "process", cwd=prefect.home)
+) -> dict[str, Deployment]:
+    """Everything that these tests deploy. No worker serves the pool `elsewhere`."""
+    folder = tmp_path_factory.mktemp("deployed")
+    (folder / "bad.py").write_text(BAD_FLOWS, encoding="utf-8")
+    for pool in (POOL, ELSEWHERE):
+        make_pool(prefect, pool)
+    one_at_a_time = {"limit": 1, "collision_strategy": "ENQUEUE"}
+    bad: dict[str, Any] = {"parameters": {}, "concurrency_limit": one_at_a_time}
+    sleeps = {"of": "sync-source", "entrypoint": "bad.py:sleeps", "pool": ELSEWHERE, **bad}
+    return deploy(
+        prefect,
+        folder,
+        {
+            "refreshes": {"of": "refresh"},
+            "syncs": {"of": "sync-source", "parameters": {"source": "shopify"}},
+            "pods": {"of": "refresh", "pool": ELSEWHERE},
+            "crashes": {"of": "refresh", "entrypoint": "bad.py:crashes", **bad},
+            "lost": sleeps,
+            "stuck": sleeps,
+        },
+    )
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,8 @@ from moments import MOMENTS
 from prefect_server import wait_for
 from project import EXPORTED
 from recovery import (
-    ELSEWHERE,
     WAITS_FOR_A_LOCK,
     Deployment,
-    deploy,
     everything,
     execute,
     held,
@@ -57,11 +55,8 @@ def evicted(new_company: Callable[[str], Company]) -> Company:
 
 
 @pytest.fixture(scope="module")
-def refreshes(
-    tmp_path_factory: pytest.TempPathFactory, prefect: PrefectServer, empty_pool: None
-) -> Deployment:
-    assert empty_pool is None
-    return deploy(prefect, tmp_path_factory.mktemp("pods"), "refresh", pool=ELSEWHERE)
+def refreshes(deployments: dict[str, Deployment]) -> Deployment:
+    return deployments["pods"]
 
 
 def test_a_run_that_is_evicted_twice_leaves_in_time_and_goes_on_where_it_was(

@@ -13,7 +13,6 @@ from project import EXPORTED
 from recovery import (
     WAITS_FOR_A_LOCK,
     Deployment,
-    deploy,
     everything,
     held,
     kill_run,
@@ -37,21 +36,10 @@ LATE = EXPORTED["shopify"][-1].name
 
 @pytest.fixture(scope="module")
 def refreshes(
-    tmp_path_factory: pytest.TempPathFactory,
-    prefect: PrefectServer,
+    deployments: dict[str, Deployment],
     process_worker: Service,  # noqa: ARG001  # it must be there
 ) -> Deployment:
-    return deploy(prefect, tmp_path_factory.mktemp("refreshes"), "refresh")
-
-
-@pytest.fixture(scope="module")
-def syncs(
-    tmp_path_factory: pytest.TempPathFactory,
-    prefect: PrefectServer,
-    process_worker: Service,  # noqa: ARG001  # it must be there
-) -> Deployment:
-    folder = tmp_path_factory.mktemp("syncs")
-    return deploy(prefect, folder, "sync-source", parameters={"source": "shopify"})
+    return deployments["refreshes"]
 
 
 def test_a_flow_process_that_is_killed_is_started_again_and_its_run_completes(
@@ -104,12 +92,12 @@ def test_a_killed_server_is_waited_for_and_after_a_lost_postgres_the_next_run_he
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to go"])
 def test_a_worker_that_goes_takes_its_run_along_and_the_next_worker_takes_it_up(
-    syncs: Deployment, prefect: PrefectServer, process_worker: Service,
+    deployments: dict[str, Deployment], prefect: PrefectServer, process_worker: Service,
     rough: Company, faults: Faults, how: signal.Signals,
 ) -> None:  # fmt: skip
     before = everything(rough.warehouse)
     with held(rough.warehouse, f"sync shopify.{LATE}"):
-        run = syncs.scheduled_run()
+        run = deployments["syncs"].scheduled_run()
         wait_until(rough.warehouse, WAITS_FOR_A_LOCK)
         told = time.monotonic()
         if how == signal.SIGKILL:

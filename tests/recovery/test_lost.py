@@ -9,10 +9,8 @@ import pytest
 import yaml
 from prefect_server import DATABASE, wait_for
 from recovery import (
-    ELSEWHERE,
     RECOVERY,
     Deployment,
-    deploy,
     execute,
     kill_run,
     slots_taken,
@@ -24,8 +22,6 @@ from recovery import (
 from crmhouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from faults import Faults
     from prefect_server import PrefectServer, Service
 
@@ -33,58 +29,27 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(900)]
 
-LIMIT = "source-shop"
-FLOWS = f"""
-import os
-import signal
-import time
-
-from prefect import flow
-from prefect.concurrency.sync import concurrency
-
-
-@flow(name="refresh")
-def crashes():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@flow(name="sync-source")
-def sleeps():
-    with concurrency("{LIMIT}", occupy=1, lease_duration=60, strict=True):
-        time.sleep(3600)
-"""
+LIMIT = "source-shop"  # its slot is held by the flow of `lost`
 
 
 @pytest.fixture(scope="module")
-def folder(
-    tmp_path_factory: pytest.TempPathFactory,
-    prefect: PrefectServer,
-    empty_pool: None,  # noqa: ARG001  # it must be there
-) -> Path:
-    """A folder with flows that come to no good end."""
-    folder = tmp_path_factory.mktemp("lost")
-    (folder / "bad.py").write_text(FLOWS, encoding="utf-8")
-    prefect.call("/v2/concurrency_limits/", {"name": LIMIT, "limit": 1})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def deployment(folder: Path, prefect: PrefectServer) -> Deployment:
+def deployment(deployments: dict[str, Deployment]) -> Deployment:
     """The deployment of runs that are lost: one at a time."""
-    return deploy(
-        prefect, folder, "sync-source", name="lost", entrypoint="bad.py:sleeps", parameters={},
-        pool=ELSEWHERE, concurrency_limit={"limit": 1, "collision_strategy": "ENQUEUE"},
-    )  # fmt: skip
+    return deployments["lost"]
 
 
 @pytest.fixture(scope="module")
 def lost(
-    folder: Path, deployment: Deployment, prefect: PrefectServer, prefect_process: Service
+    tmp_path_factory: pytest.TempPathFactory,
+    deployment: Deployment,
+    prefect: PrefectServer,
+    prefect_process: Service,
 ) -> dict[str, Any]:
     """A run whose processes are all killed at once, as with a machine; then the server is, too."""
+    prefect.call("/v2/concurrency_limits/", {"name": LIMIT, "limit": 1})
     run = deployment.run_by_hand()
     take_slot(prefect, run)
-    process = execute(prefect, run, folder / "lost.log")
+    process = execute(prefect, run, tmp_path_factory.mktemp("lost") / "pod.log")
     wait_for(lambda: slots_taken(prefect, LIMIT), seconds=200, what="the slot of the source")
     wait_for(lambda: heard_of(prefect, run), seconds=60, what="its first report")
     assert slots_of(deployment) == 1
@@ -121,14 +86,12 @@ def test_slots_are_still_held_when_the_server_was_killed(
 
 def test_a_run_that_always_crashes_is_given_up_after_four_times(
     lost: dict[str, Any],  # noqa: ARG001  # its time runs meanwhile
-    folder: Path,
+    deployments: dict[str, Deployment],
     prefect: PrefectServer,
     process_worker: Service,  # noqa: ARG001  # it must be there
     faults: Faults,
 ) -> None:
-    deployment = deploy(
-        prefect, folder, "refresh", name="bad", entrypoint="bad.py:crashes", parameters={}
-    )
+    deployment = deployments["crashes"]
     run = deployment.run_by_hand()
 
     def given_up() -> bool:
@@ -143,7 +106,7 @@ def test_a_run_that_always_crashes_is_given_up_after_four_times(
 
 
 def test_a_run_that_never_starts_is_crashed_and_not_tried_for_ever(
-    folder: Path, deployment: Deployment, prefect: PrefectServer
+    deployments: dict[str, Deployment], prefect: PrefectServer
 ) -> None:
     (automation,) = (
         one
@@ -152,19 +115,13 @@ def test_a_run_that_never_starts_is_crashed_and_not_tried_for_ever(
     )
     automation["name"] += "-soon"
     automation["trigger"]["within"] = 10
-    (folder / "soon.yaml").write_text(yaml.safe_dump(automation), encoding="utf-8")
-    other = deploy(
-        prefect, folder, "sync-source", name="stuck", entrypoint="bad.py:sleeps", parameters={},
-        pool=ELSEWHERE, concurrency_limit={"limit": 1, "collision_strategy": "ENQUEUE"},
-    )  # fmt: skip
-    prefect.prefect("automation", "create", "--from-file", "soon.yaml", cwd=folder)
-    run = other.run_by_hand()
+    prefect.call("/automations/", automation)
+    run = deployments["stuck"].run_by_hand()
     take_slot(prefect, run)
-    assert slots_of(other) == 1
+    assert slots_of(deployments["stuck"]) == 1
     run = wait_for_state(prefect, run, "Crashed", seconds=90)
     assert "did not start" in run["state"]["message"]
-    assert slots_of(other) == 0
-    assert deployment.id != other.id
+    assert slots_of(deployments["stuck"]) == 0
 
 
 def test_a_limit_that_says_more_than_the_leases_is_put_right(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from own_postgres import own_postgres
 from prefect_server import DATABASE, PrefectServer, free_port, url_of_database
-from recovery import ELSEWHERE, deploy, everything, execute, take_slot, wait_for_state
+from recovery import everything, execute, take_slot, wait_for_state
 
 from crmhouse.embedded_files import PROGRAMS
 from crmhouse.warehouse import Warehouse
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Company
+    from recovery import Deployment
 
     from crmhouse.embedded import EmbeddedServer
 
@@ -44,12 +45,10 @@ def program(name: str, *arguments: str, server: EmbeddedServer) -> None:
 
 
 def test_a_restored_backup_goes_on_as_if_nothing_had_been(
-    prefect: PrefectServer, postgres: EmbeddedServer, published: Company, fresh: EmbeddedServer,
-    tmp_path: Path, empty_pool: None,
+    postgres: EmbeddedServer, published: Company, fresh: EmbeddedServer,
+    deployments: dict[str, Deployment], tmp_path: Path,
 ) -> None:  # fmt: skip
-    assert empty_pool is None
-    deployment = deploy(prefect, tmp_path / "deployed", "refresh", name="kept", pool=ELSEWHERE)
-    run = deployment.run_by_hand()
+    run = deployments["pods"].run_by_hand()
     warehouse = published.warehouse.parameters["dbname"]
     held = everything(published.warehouse)
     for database in (warehouse, DATABASE):

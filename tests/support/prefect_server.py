@@ -226,10 +226,16 @@ def settings() -> dict[str, str]:
 @contextmanager
 def worker(server: PrefectServer, **more: str) -> Iterator[Service]:
     """Have a process worker serve the pool of the deployments."""
-    server.prefect("work-pool", "create", POOL, "--type", "process", "--overwrite", cwd=server.home)
+    make_pool(server, POOL)
     command = ["worker", "start", "--pool", POOL, "--type", "process"]
     with Service(command, server.environment(**more), server.home / "worker.log") as service:
         yield service
+
+
+def make_pool(server: PrefectServer, name: str) -> None:
+    """Make a work pool for process workers, unless it is there."""
+    if name not in {pool["name"] for pool in server.call("/work_pools/filter", {})}:
+        server.call("/work_pools/", {"name": name, "type": "process"})
 
 
 def wait_for(found: Callable[[], Any], *, seconds: float, what: str) -> Any:

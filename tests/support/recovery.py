@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
@@ -60,31 +61,35 @@ class Deployment:
         return found
 
 
-def deploy(server: PrefectServer, folder: Path, of: str, **changes: Any) -> Deployment:
-    """Deploy one of the repository's deployments, changed, with a quick schedule that is paused.
+def deploy(
+    server: PrefectServer, folder: Path, wanted: dict[str, dict[str, Any]]
+) -> dict[str, Deployment]:
+    """Deploy variants of the repository's deployments, with quick schedules that are paused.
 
     Args:
         server: where to.
-        folder: where its prefect.yaml is written; its runs start there.
-        of: the name of the deployment in the repository's file.
-        changes: of its keys.
+        folder: where their prefect.yaml is written; their runs start there.
+        wanted: keys that differ from the repository's file, by the variant's name; `of` is the
+            name of the deployment there, and so of its flow; `pool` its work pool.
     """
     content = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-    (deployment,) = (one for one in content["deployments"] if one["name"] == of)
-    pool = {**deployment["work_pool"], "name": changes.pop("pool", POOL)}
-    deployment |= {
-        "schedules": [{"slug": "quick", "interval": 15, "timezone": "Etc/UTC"}],
-        "paused": True,
-        "work_pool": pool,
-        **changes,
-    }
-    content["deployments"] = [deployment]
-    folder.mkdir(exist_ok=True)
+    known = {one["name"]: one for one in content["deployments"]}
+    variants, flows = [], {}
+    for name, changes in wanted.items():
+        more = dict(changes)
+        flows[name] = more.pop("of")
+        kept = copy.deepcopy(known[flows[name]])
+        pool = {**kept["work_pool"], "name": more.pop("pool", POOL)}
+        quick = [{"slug": "quick", "interval": 15, "timezone": "Etc/UTC"}]
+        own = {"name": name, "schedules": quick, "paused": True, "work_pool": pool, **more}
+        variants.append({**kept, **own})
+    content["deployments"] = variants
     (folder / "prefect.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     server.prefect("--no-prompt", "deploy", "--all", cwd=folder)
-    flow = changes.get("flow_name", of)
-    made = server.call(f"/deployments/name/{flow}/{deployment['name']}")
-    return Deployment(server, made["id"])
+    return {
+        name: Deployment(server, server.call(f"/deployments/name/{flow}/{name}")["id"])
+        for name, flow in flows.items()
+    }
 
 
 def everything(warehouse: Warehouse) -> dict[str, str]:
