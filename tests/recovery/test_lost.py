@@ -102,6 +102,7 @@ def test_a_run_that_always_crashes_is_given_up_after_four_times(
     faults.inject("kill -9 of a flow", 4)
     seen = [state["name"] for state in states(prefect, run)]
     assert seen.count("Running") + seen.count("Retrying") == 4, seen
+    assert seen.count("Crashed") == 4, seen
     assert slots_of(deployment) == 0
 
 
