@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,10 @@ AUTOMATIONS: dict[str, Any] = {
     one["name"]: one for one in yaml.safe_load(FILE.read_text(encoding="utf-8"))["automations"]
 }
 TRIGGERS = {name: EventTrigger(**one["trigger"]) for name, one in AUTOMATIONS.items()}
+POOLS = [
+    json.loads(template.read_text(encoding="utf-8"))
+    for template in (ROOT / "deployments" / "work_pools").glob("*.json")
+]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 RESUME = TRIGGERS["crmhouse-resume-crashed-run"]
 
@@ -83,10 +88,12 @@ def test_whatever_is_heard_of_a_run_counts(name: str, state: str) -> None:
 
 def test_the_figures_agree() -> None:
     within = TRIGGERS["crmhouse-lost-run"].within
+    pools = [pool["variables"]["properties"]["env"]["default"] for pool in POOLS]
     for deployment in DEPLOYMENTS:
-        environment = deployment["work_pool"]["job_variables"]["env"]
-        reports = timedelta(seconds=int(environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]))
-        assert within >= 3 * reports, "a healthy run would be taken for a lost one"
+        own = deployment["work_pool"].get("job_variables", {}).get("env", {})
+        for of_pool in pools or [{}]:
+            reports = {**of_pool, **own}["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
+            assert within >= 3 * timedelta(seconds=int(reports)), "healthy runs would be taken"
     lease = get_current_settings().server.concurrency.initial_deployment_lease_duration
     assert within < timedelta(seconds=lease), "a second run could begin beside the lost one"
 

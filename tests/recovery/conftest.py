@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from crmhouse.embedded import EmbeddedServer
 
-BATCHES = ("batch_1", "batch_2")
 TALK = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME")
 LIMIT = "source-shop"
 BAD_FLOWS = f"""
@@ -56,6 +55,7 @@ class Company:
         return {
             "CRMHOUSE_CONFIG": str(self.project.config),
             "CRMHOUSE_WAREHOUSE_URL": self.warehouse.url(),
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         }
 
 
@@ -87,59 +87,40 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate(tmp_path_factory.mktemp("company"), persons=60, seed=3).folder
 
 
-def company(folder: Path, data: Path, postgres: EmbeddedServer, **variables: str) -> Company:
-    """Make a project with a warehouse of its own."""
-    parameters = {**postgres.parameters, "dbname": folder.name}
-    with Warehouse(postgres.parameters, embedded=True).connect(autocommit=True) as connection:
-        connection.execute(f"create database {folder.name}")
-    warehouse = Warehouse(parameters, embedded=False)
-    migrate(warehouse)
-    folder.mkdir()
-    made = Company(Project(folder, data), warehouse)
-    return replace(made, project=replace(made.project, variables={**made.variables, **variables}))
-
-
 @pytest.fixture(scope="session")
 def calm(
-    tmp_path_factory: pytest.TempPathFactory,
-    data: Path,
-    postgres: EmbeddedServer,
+    new_company: Callable[[str], Company],
     prefect: PrefectServer,
     prefect_process: Service,  # noqa: ARG001  # it keeps the record
-) -> tuple[Company, list[dict[str, str]]]:
-    """A company that nothing disturbs, and what its warehouse held after each delivery."""
+) -> Company:
+    """A company that nothing disturbs, with its marts."""
+    calm = new_company("calm")
     talk = {name: prefect.environment()[name] for name in TALK}
-    calm = company(tmp_path_factory.mktemp("calm") / "calm", data, postgres, **talk)
-    found = []
-    for batch in BATCHES:
-        calm.project.configure(until=batch)
-        calm.project.run()
-        found.append(everything(calm.warehouse))
-    return calm, found
+    replace(calm.project, variables={**calm.variables, **talk}).run()
+    return calm
 
 
 @pytest.fixture(scope="session")
-def golden(calm: tuple[Company, list[dict[str, str]]]) -> list[dict[str, str]]:
-    """What raw, identity and marts hold after each delivery when nothing is disturbed."""
-    return calm[1]
-
-
-@pytest.fixture(scope="session")
-def published(calm: tuple[Company, list[dict[str, str]]]) -> Company:
-    """A company whose marts show both deliveries."""
-    return calm[0]
+def golden(calm: Company) -> dict[str, str]:
+    """What raw, identity and marts hold when nothing is disturbed."""
+    return everything(calm.warehouse)
 
 
 @pytest.fixture(scope="session")
 def new_company(
     tmp_path_factory: pytest.TempPathFactory, data: Path, postgres: EmbeddedServer
 ) -> Callable[[str], Company]:
-    """Makes companies with the first delivery, each with a name."""
+    """Makes companies with the same data, each with a name and a warehouse."""
 
     def made(name: str) -> Company:
-        new = company(tmp_path_factory.mktemp(name) / name, data, postgres)
-        new.project.configure(until=BATCHES[0])
-        return new
+        there = Warehouse(postgres.parameters, embedded=True)
+        with there.connect(autocommit=True) as connection:
+            connection.execute(f"create database {name}")
+        warehouse = Warehouse({**postgres.parameters, "dbname": name}, embedded=False)
+        migrate(warehouse)
+        project = Project(tmp_path_factory.mktemp(name), data)
+        project.configure()
+        return Company(project, warehouse)
 
     return made
 
@@ -163,13 +144,15 @@ def deployments(
         make_pool(prefect, pool)
     one_at_a_time = {"limit": 1, "collision_strategy": "ENQUEUE"}
     bad: dict[str, Any] = {"parameters": {}, "concurrency_limit": one_at_a_time}
+    shopify = {"parameters": {"source": "shopify"}}
     sleeps = {"of": "sync-source", "entrypoint": "bad.py:sleeps", "pool": ELSEWHERE, **bad}
     return deploy(
         prefect,
         folder,
         {
             "refreshes": {"of": "refresh"},
-            "syncs": {"of": "sync-source", "parameters": {"source": "shopify"}},
+            "syncs": {"of": "sync-source", **shopify},
+            "pod-syncs": {"of": "sync-source", **shopify, "pool": ELSEWHERE},
             "pods": {"of": "refresh", "pool": ELSEWHERE},
             "crashes": {"of": "refresh", "entrypoint": "bad.py:crashes", **bad},
             "lost": sleeps,

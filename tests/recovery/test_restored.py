@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from crmhouse.embedded import EmbeddedServer
 
-pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def program(name: str, *arguments: str, server: EmbeddedServer) -> None:
 
 
 def test_a_restored_backup_goes_on_as_if_nothing_had_been(
-    postgres: EmbeddedServer, published: Company, fresh: EmbeddedServer,
+    postgres: EmbeddedServer, calm: Company, fresh: EmbeddedServer,
     deployments: dict[str, Deployment], tmp_path: Path,
 ) -> None:  # fmt: skip
     run = deployments["pods"].run_by_hand()
-    warehouse = published.warehouse.parameters["dbname"]
-    held = everything(published.warehouse)
+    warehouse = calm.warehouse.parameters["dbname"]
+    held = everything(calm.warehouse)
     for database in (warehouse, DATABASE):
         dump = str(tmp_path / f"{database}.dump")
         program("pg_dump", "--format=custom", f"--file={dump}", database, server=postgres)
@@ -65,8 +65,8 @@ def test_a_restored_backup_goes_on_as_if_nothing_had_been(
     with restored.service():
         restored.wait_until_it_answers()
         take_slot(restored, run)
-        variables = {**published.variables, "CRMHOUSE_WAREHOUSE_URL": there.url()}
-        assert execute(restored, run, tmp_path / "run.log", **variables).wait(300) == 0
+        variables = {**calm.variables, "CRMHOUSE_WAREHOUSE_URL": there.url()}
+        assert execute(restored, run, tmp_path / "run.log", **variables).wait(600) == 0
         run = wait_for_state(restored, run, "Completed", seconds=10)
         assert run["state"]["message"] == "nothing new"
         names = {found["name"] for found in restored.call("/automations/filter", {})}

@@ -243,7 +243,7 @@ def wait_for(found: Callable[[], Any], *, seconds: float, what: str) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := found()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.2)
+        time.sleep(0.5)
     return answer
 
 

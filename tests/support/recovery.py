@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = "elsewhere"
 RECOVERY = ROOT / "deployments" / "automations" / "recovery.yaml"
-_SECONDS = 300
+GRACE = 60  # what the platform grants a pod to leave
+_SECONDS = 900  # of patience: on a busy machine a refresh takes minutes
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,30 @@ def execute(
         )  # fmt: skip
 
 
+def evict(
+    server: PrefectServer, run: dict[str, Any], warehouse: Warehouse, when: str, folder: Path,
+    *, home: Path, **variables: str,
+) -> float:  # fmt: skip
+    """Run a pod until a condition holds, tell it to go, and take its disk away.
+
+    Returns:
+        The seconds until all of its processes were gone.
+    """
+    take_slot(server, run)
+    log = folder / "pod.log"
+    variables["PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"] = "reschedule"
+    pod = execute(server, run, log, **variables)
+    wait_until(warehouse, when)
+    told = time.monotonic()
+    pod.send_signal(signal.SIGTERM)
+    assert pod.wait(GRACE) == 0, log.read_text(encoding="utf-8")[-3000:]
+    wait_for(lambda: not processes_of(run), seconds=GRACE, what="the end of all of it")
+    seconds = time.monotonic() - told
+    wait_for_state(server, run, "AwaitingRetry", seconds=10)
+    shutil.rmtree(home)
+    return seconds
+
+
 @contextmanager
 def held(warehouse: Warehouse, lock: str) -> Iterator[None]:
     """Hold one of the locks of ingestion, so that a sync waits at that place."""
@@ -193,3 +219,12 @@ WAITS_FOR_A_LOCK = """
     select count(*) > 0 from pg_stat_activity
     where datname = current_database() and wait_event_type = 'Lock'
 """
+
+
+def no_more_than(connections: int) -> str:
+    """Return the condition that so many connections of runs are open, whatever they do."""
+    return f"""
+        select count(*) <= {connections} from pg_stat_activity
+        where datname = current_database() and application_name in ('crmhouse', 'crmhouse-dbt')
+            and pid <> pg_backend_pid()
+    """
