@@ -78,8 +78,10 @@ class Warehouse:
                 self.conninfo,
                 autocommit=autocommit,
                 application_name="crmhouse",
-                # After the URL's own, so that ours hold: digests and keys are of these texts.
+                # After the URL's own, so that ours hold: digests and keys are of these texts. A
+                # statement whose process is gone ends within a second, and lets go of its locks.
                 options=f"{self.parameters.get('options', '')} "
+                "-c client_connection_check_interval=1s "
                 "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres "
                 "-c client_min_messages=warning",
             )

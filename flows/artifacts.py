@@ -1,14 +1,17 @@
 """What a flow run shows in Prefect: how far it is, rows per stream, dbt nodes, gates, a summary.
 
 All of it is also in `ops`, in the dbt artifacts and on the gates' page. No artifact holds a value
-of any row.
+of any row. A run goes on without them while Prefect's server is away.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import httpx
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -20,12 +23,15 @@ from prefect.artifacts import (
 from flows.progress import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from crmhouse.dbt_results import DbtNode
     from flows.results import RefreshResult
     from flows.work import Work
     from ingestion.runs import SliceRun
+
+logger = logging.getLogger(__name__)
 
 ROWS = "rows-per-stream"
 DBT = "dbt-nodes"
@@ -35,16 +41,27 @@ SUMMARY = "summary"
 _COUNTS = ("extracted", "inserted", "updated", "unchanged", "deleted", "quarantined")
 
 
+@contextmanager
+def _if_the_server_is_there() -> Iterator[None]:
+    """Let a run go on when there is nobody to show something to."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        logger.warning("Prefect's server does not take what is shown: %s", type(error).__name__)
+
+
 class Progress:
     """The progress artifact of a flow run, and the listener of this process if there is one."""
 
     def __init__(self, flow: str, steps: int) -> None:
         self._steps = max(steps, 1)
         self._begun = 0
-        self._artifact = cast(  # a coroutine only where the caller is one
-            "UUID",
-            create_progress_artifact(0.0, key=f"{flow}-progress", description="begins"),
-        )
+        self._artifact: UUID | None = None
+        with _if_the_server_is_there():
+            self._artifact = cast(  # a coroutine only where the caller is one
+                "UUID",
+                create_progress_artifact(0.0, key=f"{flow}-progress", description="begins"),
+            )
 
     def begin(self, step: str) -> None:
         """Say which step begins; the one before it is done."""
@@ -61,20 +78,26 @@ class Progress:
 
     def _show(self, what: str, share: float) -> None:
         tell(what, share)
-        update_progress_artifact(self._artifact, progress=round(share * 100, 1), description=what)
+        if self._artifact:
+            with _if_the_server_is_there():
+                percent = round(share * 100, 1)
+                update_progress_artifact(self._artifact, progress=percent, description=what)
 
 
+@_if_the_server_is_there()
 def report_sync(work: Work) -> None:
     """Show what was synced."""
     create_table_artifact(key=ROWS, table=rows_per_stream(work), description="Rows per stream")
 
 
+@_if_the_server_is_there()
 def report_refresh(work: Work, result: RefreshResult) -> None:
     """Show a refresh that came to its end."""
     _report(work)
     create_markdown_artifact(key=SUMMARY, markdown=_summary(work, result), description="Summary")
 
 
+@_if_the_server_is_there()
 def report_failure(work: Work, error: Exception) -> None:
     """Show a refresh that failed, as far as it came."""
     _report(work)

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from prefect.server.concurrency.lease_storage import ConcurrencyLimitLeaseMetadata
 from prefect.server.concurrency.lease_storage import ConcurrencyLeaseStorage as Storage
+from prefect.server.concurrency.lease_storage import ConcurrencyLimitLeaseMetadata
 from prefect.server.database import provide_database_interface
 from prefect.server.database.configurations import AsyncPostgresConfiguration
 from prefect.server.utilities.leasing import ResourceLease

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from fault_points import wait_for_the_dead
+from moments import MOMENTS, content, holds
 from project import Project, fingerprint
 
 from simulators.demo_data import generate
@@ -22,19 +22,6 @@ if TYPE_CHECKING:
     from crmhouse.warehouse import Warehouse
 
 pytestmark = pytest.mark.xdist_group("killed")
-
-RUNNING = "(select run_id from ops.pipeline_runs where status = 'running')"
-DBT_AT_WORK = "from pg_stat_activity where application_name = 'crmhouse-dbt' and query like"
-# Each is true from a certain moment of a run on, in the order of a run.
-MOMENTS = {
-    "rows are landing": f"select count(*) > 2 from ops.sync_runs where run_id = {RUNNING}",
-    "the raw gate is done": f"select count(*) > 0 from ops.gate_results where run_id = {RUNNING}",
-    "people are linked": "select count(*) > 0 from identity.customer_links",
-    "marts are being built": f"select count(*) > 0 {DBT_AT_WORK} '%marts_build%'",
-    "the marts gate is done": f"""
-        select count(*) > 0 from ops.gate_results where boundary = 'marts' and run_id = {RUNNING}
-    """,
-}
 
 
 def test_a_run_killed_at_several_moments_converges(tmp_path: Path, faults: Faults) -> None:
@@ -81,18 +68,6 @@ def only_marts(state: dict[str, str]) -> dict[str, str]:
     return {table: digest for table, digest in state.items() if table.startswith("marts.")}
 
 
-def content(warehouse: Warehouse) -> dict[str, str]:
-    """Everything that must not depend on what happened on the way."""
-    with warehouse.connect() as connection:
-        raw = [
-            name
-            for (name,) in connection.execute(
-                "select nspname from pg_namespace where nspname like 'raw%%'"
-            )
-        ]
-    return fingerprint(warehouse, "marts", *raw)
-
-
 def kill_when(project: Project, warehouse: Warehouse, condition: str) -> bool:
     """Start a run and kill its whole process group as soon as the condition holds."""
     process = project.start("run")
@@ -112,11 +87,3 @@ def kill_when(project: Project, warehouse: Warehouse, condition: str) -> bool:
             process.stdout.close()
     wait_for_the_dead(warehouse)
     return killed
-
-
-def holds(connection: psycopg.Connection[Any], condition: str) -> bool:
-    try:
-        row = connection.execute(condition).fetchone()
-    except psycopg.errors.UndefinedTable:
-        return False
-    return bool(row and row[0])

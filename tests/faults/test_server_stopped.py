@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import os
-import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from fault_loads import WAYS, attempt, converge, land_calmly
 from fault_points import before_exchange, before_exchanges
+from own_postgres import stop_immediately
 
-from crmhouse.embedded_files import is_server_of, named_process
 from crmhouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -27,15 +24,6 @@ MOMENTS = 3
 @pytest.fixture(scope="session")
 def server(own_server: EmbeddedServer) -> Warehouse:
     return Warehouse(own_server.parameters, embedded=True)
-
-
-def stop_immediately(server: EmbeddedServer) -> None:
-    """Do what `pg_ctl stop -m immediate` does: nothing is written down, the next start recovers."""
-    process = named_process(server.data)
-    assert process is not None
-    os.kill(int(process.name), signal.SIGQUIT)
-    while is_server_of(process, server.data):
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("way", ["into an empty table", "by merge", "while columns change"])

@@ -188,12 +188,20 @@ def prefect_server(home: Path, postgres: Warehouse) -> Iterator[PrefectServer]:
         home: an empty folder.
         postgres: a database of the PostgreSQL that gets the server's own.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = PrefectServer(home, port, create_database(postgres))
+    server = new_server(home, postgres)
     with server.service():
         server.wait_until_it_answers()
         yield server
+
+
+def new_server(home: Path, postgres: Warehouse) -> PrefectServer:
+    """Return a server that is not yet started, with an empty database."""
+    return PrefectServer(home, free_port(), create_database(postgres))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def create_database(postgres: Warehouse) -> str:
@@ -218,10 +226,16 @@ def settings() -> dict[str, str]:
 @contextmanager
 def worker(server: PrefectServer, **more: str) -> Iterator[Service]:
     """Have a process worker serve the pool of the deployments."""
-    server.prefect("work-pool", "create", POOL, "--type", "process", "--overwrite", cwd=server.home)
+    make_pool(server, POOL)
     command = ["worker", "start", "--pool", POOL, "--type", "process"]
     with Service(command, server.environment(**more), server.home / "worker.log") as service:
         yield service
+
+
+def make_pool(server: PrefectServer, name: str) -> None:
+    """Make a work pool for process workers, unless it is there."""
+    if name not in {pool["name"] for pool in server.call("/work_pools/filter", {})}:
+        server.call("/work_pools/", {"name": name, "type": "process"})
 
 
 def wait_for(found: Callable[[], Any], *, seconds: float, what: str) -> Any:
@@ -229,7 +243,7 @@ def wait_for(found: Callable[[], Any], *, seconds: float, what: str) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := found()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.2)
+        time.sleep(0.5)
     return answer
 
 

@@ -53,12 +53,14 @@ class Project:
         stand_in: serves them; they are then read over HTTP instead of from the files. `KEYS` have
             to be in the environment.
         options: further ones of the sources that read over HTTP, by their name.
+        variables: of the environment of its commands.
     """
 
     folder: Path
     data: Path
     stand_in: StandIn | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -116,7 +118,7 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.folder,
-            env=environment(),
+            env={**environment(), **self.variables},
             start_new_session=True,
         )
 
@@ -127,7 +129,7 @@ class Project:
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env=environment(),
+            env={**environment(), **self.variables},
             check=False,
         )
 
@@ -176,6 +178,7 @@ def fingerprint(warehouse: Warehouse, *schemas: str) -> dict[str, str]:
             inner join information_schema.tables using (table_schema, table_name)
             where table_schema = any(%s) and table_type = 'BASE TABLE'
                 and column_name not in ('_loaded_at', '_run_id', 'linked_at', 'run_id')
+                and (table_schema, data_type) <> ('identity', 'timestamp with time zone')
             group by 1, 2 order by 1, 2
             """,
             [list(schemas)],

@@ -1,0 +1,120 @@
+"""Whatever dies in the middle of a run, what comes after it makes everything right."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from moments import MOMENTS
+from own_postgres import start_again, stop_immediately
+from project import EXPORTED
+from recovery import (
+    WAITS_FOR_A_LOCK,
+    Deployment,
+    everything,
+    evict,
+    held,
+    kill_run,
+    no_more_than,
+    processes_of,
+    states,
+    wait_for_state,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Company
+    from faults import Faults
+    from prefect_server import PrefectServer, Service
+
+    from crmhouse.embedded import EmbeddedServer
+
+pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(1800)]
+
+LATE = EXPORTED["shopify"][-1].name
+
+
+def test_whatever_dies_the_next_scheduled_run_makes_everything_right(
+    deployments: dict[str, Deployment], prefect: PrefectServer, prefect_process: Service,
+    process_worker: Service, postgres: EmbeddedServer, rough: Company,
+    golden: dict[str, str], tmp_path: Path, faults: Faults,
+) -> None:  # fmt: skip
+    # A pod is told to go while dbt works, and takes its disk along.
+    pod = deployments["pods"].run_by_hand()
+    seconds = evict(
+        prefect, pod, rough.warehouse, MOMENTS["marts are being built"], tmp_path,
+        home=rough.project.folder / ".crmhouse", **rough.variables,
+    )  # fmt: skip
+    wait_until(rough.warehouse, no_more_than(0))
+    faults.inject("SIGTERM")
+    faults.notes.append(f"dbt that was told to go was gone after {seconds:.1f} s")
+
+    # The process of a scheduled run is killed, and the run comes back by itself.
+    assert process_worker.pid
+    run = deployments["refreshes"].scheduled_run()
+    wait_until(rough.warehouse, MOMENTS["rows are landing"])
+    assert kill_run(run)
+    killed = time.monotonic()
+    faults.inject("kill -9 of a flow")
+    wait_for_state(prefect, run, "Retrying")
+    faults.notes.append(f"a killed run ran again after {time.monotonic() - killed:.0f} s")
+
+    # It works on without Prefect's server, until PostgreSQL goes, too.
+    wait_until(rough.warehouse, MOMENTS["the raw gate is done"])
+    prefect_process.kill()
+    faults.inject("kill -9 of Prefect's server")
+    wait_until(rough.warehouse, MOMENTS["marts are being built"])
+    stop_immediately(postgres)
+    faults.inject("PostgreSQL stopped")
+    start_again(postgres)
+    prefect_process.start()
+    prefect.wait_until_it_answers()
+    back = time.monotonic()
+    assert not any(table.startswith("marts.") for table in everything(rough.warehouse))
+
+    healing = deployments["refreshes"].scheduled_run()
+    healing = wait_for_state(prefect, healing, "Completed", "Failed")
+    assert healing["state_name"] == "Completed", prefect.logs(healing)
+    faults.notes.append(f"healed {time.monotonic() - back:.0f} s after both servers were back")
+    assert everything(rough.warehouse) == golden
+    with rough.warehouse.connect() as connection:
+        told = connection.execute("select status, count(*) from ops.pipeline_runs group by 1")
+        assert dict(told.fetchall()).keys() <= {"succeeded", "failed"}
+
+
+@pytest.mark.parametrize("who", ["the flow", "the worker", "the worker, told to go"])
+def test_a_run_whose_process_is_gone_comes_back_by_itself_and_completes(
+    deployments: dict[str, Deployment], prefect: PrefectServer, process_worker: Service,
+    rough: Company, golden: dict[str, str], faults: Faults, who: str,
+) -> None:  # fmt: skip
+    with held(rough.warehouse, f"sync shopify.{LATE}"):
+        run = deployments["syncs"].scheduled_run()
+        wait_until(rough.warehouse, WAITS_FOR_A_LOCK)
+        gone = time.monotonic()
+        if who == "the flow":
+            assert kill_run(run)
+        elif who == "the worker":
+            process_worker.kill()
+        else:
+            process_worker.stop(seconds=60)
+            assert not processes_of(run), f"it did not leave within 60 s of {signal.SIGTERM.name}"
+            faults.notes.append(f"a worker was gone after {time.monotonic() - gone:.0f} s")
+        faults.inject(f"end of {who}")
+        wait_for_state(prefect, run, "AwaitingRetry", "Retrying")
+        faults.notes.append(
+            f"in the queue again {time.monotonic() - gone:.0f} s after the end of {who}"
+        )
+    if who != "the flow":
+        process_worker.start()
+    run = wait_for_state(prefect, run, "Completed", "Failed")
+    assert run["state_name"] == "Completed", prefect.logs(run)
+    assert run["run_count"] == 2
+    names = [state["name"] for state in states(prefect, run)]
+    assert names.count("Crashed") == 1, names
+    found = everything(rough.warehouse)
+    shop = {table: digest for table, digest in golden.items() if table.startswith("raw_shopify.")}
+    assert {table: found[table] for table in shop} == shop
