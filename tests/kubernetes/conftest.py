@@ -104,10 +104,11 @@ def platform(
                ("/etc/crmhouse", "/var/lib/crmhouse", "/tmp", "/scripts")}  # fmt: skip  # noqa: S108
     for path in folders.values():
         path.mkdir()
-    for name, text in _data(release, "crmhouse-config").items():
-        # The one reference to a mount inside of a file.
-        content = text.replace("/etc/crmhouse", str(folders["/etc/crmhouse"]))
-        (folders["/etc/crmhouse"] / name).write_text(content, encoding="utf-8")
+    for name, content in _data(release, "crmhouse-config").items():
+        text = content
+        if name == "crmhouse.yaml":  # the one file that refers to a path below a mount
+            text = text.replace("/etc/crmhouse", str(folders["/etc/crmhouse"]))
+        (folders["/etc/crmhouse"] / name).write_text(text, encoding="utf-8")
     cluster = Cluster(
         namespace=NAMESPACE,
         role=granted(release),

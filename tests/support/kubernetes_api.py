@@ -110,15 +110,15 @@ class Cluster:
                 found[entry["name"]] = self.keys[asked["name"]][asked["key"]]
             elif entry.get("value") is not None:
                 found[entry["name"]] = entry["value"]
-        for mount in container["volumeMounts"]:
-            here, there = mount["mountPath"], str(self.folders[mount["mountPath"]])
-            found = {
-                key: there + value.removeprefix(here)
-                if value == here or value.startswith(f"{here}/")
-                else value
-                for key, value in found.items()
-            }
-        return found
+        mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+        return {name: self._here(value, mounts) for name, value in found.items()}
+
+    def _here(self, value: str, mounts: list[str]) -> str:
+        """Return a value that is a path below a mount as the path that it has here."""
+        for mount in mounts:
+            if value == mount or value.startswith(f"{mount}/"):
+                return f"{self.folders[mount]}{value.removeprefix(mount)}"
+        return value
 
     def jobs_of(self, run_id: str) -> list[Manifest]:
         """Return the Jobs of a flow run, the oldest first."""
