@@ -140,7 +140,8 @@ OF_A_RELEASE: list[tuple[str, Spoil]] = [
      lambda r: rule_of(r, "crmhouse-worker-egress")["podSelector"]["matchLabels"].update(a="b")),
     ("policies select", lambda r: rule_of(r, "crmhouse-worker-egress")["egress"][0].pop("ports")),
     ("policies select", lambda r: rule_of(r, "crmhouse-dns")["egress"][0].pop("to")),
-    ("both ends agree", lambda r: rule_of(r, "crmhouse-server-ingress")["ingress"][0]["from"].pop()),
+    ("both ends agree",
+     lambda r: rule_of(r, "crmhouse-server-ingress")["ingress"][0]["from"].pop()),
     ("both ends agree", lambda r: rule_of(r, "crmhouse-flow-run-egress")["egress"].pop()),
     ("least rights",
      lambda r: find(r, "Role", "crmhouse")["rules"][1]["verbs"].append("delete")),
@@ -207,4 +208,7 @@ def test_a_misspelt_field_is_found_by_the_schema_of_every_version(
     version: str, release: list[Manifest]
 ) -> None:
     box(release)["imagePullPolcy"] = "Always"
-    assert any("imagePullPolcy" in said for said in faults(find(release, "Deployment", "crmhouse-server"), version))
+    assert any(
+        "imagePullPolcy" in said
+        for said in faults(find(release, "Deployment", "crmhouse-server"), version)
+    )

@@ -31,7 +31,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "a token": {"flows": {"env": {"HUBSPOT_TOKEN": "pat"}}},
     "DNS for nobody": {"networkPolicy": {"dns": {"to": []}}},
     "a peer that is none": {"networkPolicy": {"serverFrom": [{"ip": "10.0.0.1"}]}},
-    "two times": {"schedules": {"refresh": {"cron": "0 1 * * *", "interval": 60, "timezone": "UTC"}}},
+    "two times": {
+        "schedules": {"refresh": {"cron": "0 1 * * *", "interval": 60, "timezone": "UTC"}}
+    },
     "no time zone": {"schedules": {"refresh": {"cron": "0 1 * * *"}}},
     "no cron": {"schedules": {"refresh": {"cron": "daily", "timezone": "UTC"}}},
 }  # fmt: skip

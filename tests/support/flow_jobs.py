@@ -1,4 +1,4 @@
-"""The Jobs that the Kubernetes worker makes of flow runs, built by its own classes, without a server."""
+"""The Jobs that the Kubernetes worker makes of flow runs: its own classes, without a server."""
 
 from __future__ import annotations
 

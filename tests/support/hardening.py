@@ -107,10 +107,9 @@ def _runs_as_nobody(pod: Pod) -> Iterator[str]:
 
 
 def _seccomp(pod: Pod) -> Iterator[str]:
-    contexts = (pod.spec.get("securityContext", {}), *(
-        c["securityContext"] for c in pod.containers if "seccompProfile" in c.get("securityContext", {})
-    ))  # fmt: skip
-    for context in contexts:
+    own = [container.get("securityContext", {}) for container in pod.containers]
+    overriding = [context for context in own if "seccompProfile" in context]
+    for context in (pod.spec.get("securityContext", {}), *overriding):
         if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
             yield "seccomp is not RuntimeDefault"
 
@@ -224,7 +223,8 @@ def _probes(pod: Pod) -> Iterator[str]:
     for container in pod.spec["containers"]:
         if "livenessProbe" not in container:
             yield f"{container['name']}: has no liveness probe"
-        if container.get("ports") and pod.component != "worker" and "readinessProbe" not in container:
+        serves = container.get("ports") and pod.component != "worker"
+        if serves and "readinessProbe" not in container:
             yield f"{container['name']}: is served without a readiness probe"
         ports = {port["name"] for port in container.get("ports", [])}
         for kind in ("startupProbe", "livenessProbe", "readinessProbe"):

@@ -1,4 +1,4 @@
-"""The schemas of Kubernetes, by version, each read once: kubernetes-validate reads them every time."""
+"""The schemas of Kubernetes, each read once: kubernetes-validate reads them every time."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from hardening import Manifest, Pod, amount, pods_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-# What the worker may ask of Kubernetes; tests/kubernetes/test_worker.py holds it against what it does.
+# What the worker may ask; tests/kubernetes/test_worker.py holds it against what it does ask.
 WORKER_MAY = {
     ("batch", "jobs"): {"create", "delete", "get", "list", "watch"},
     ("", "pods"): {"list", "watch"},

@@ -1,7 +1,7 @@
 """Waits until Prefect's server is ready and, when one is named, until it has that work pool.
 
-python3 wait_for_server.py [POOL], with PREFECT_API_URL and PREFECT_API_AUTH_STRING. It needs nothing
-but Python, so it starts at once.
+python3 wait_for_server.py [POOL], with PREFECT_API_URL and PREFECT_API_AUTH_STRING. Of the image it
+needs Python alone, so it starts at once.
 """
 
 import base64

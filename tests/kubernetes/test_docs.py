@@ -1,0 +1,82 @@
+"""docs/kubernetes.md is followed to the letter: its names are those of the chart."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from chart import ROOT, evaluation, rendered
+from hardening import pods_of
+
+from simulators.systems import SYSTEMS
+
+pytestmark = pytest.mark.xdist_group("kubernetes-chart")
+
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+SCRIPT = "\n".join(re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)).replace(
+    "\\\n", " "
+)
+
+
+def made() -> dict[str, dict[str, str]]:
+    """The Secrets that the commands make, by name and key."""
+    found: dict[str, dict[str, str]] = {}
+    for name, rest in re.findall(r"kubectl create secret generic (\S+)(.*)", SCRIPT):
+        pairs = re.findall(r"--from-literal=([\w-]+)=(\"[^\"]*\"|\S+)", rest)
+        found[name] = {key: value.strip('"') for key, value in pairs}
+    return found
+
+
+def needed() -> dict[str, set[str]]:
+    """The keys that the evaluation's pods take from each Secret."""
+    found: dict[str, set[str]] = {}
+    for pod in pods_of(rendered(evaluation())):
+        for container in pod.containers:
+            for entry in container.get("env", []):
+                if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
+                    found.setdefault(reference["name"], set()).add(reference["key"])
+    variables = set(re.findall(r"\$\{(\w+)\}", str(evaluation()["config"])))
+    return {**found, "crmhouse-sources": variables}
+
+
+def test_every_secret_that_the_evaluation_needs_is_made_and_no_other() -> None:
+    assert {name: set(keys) for name, keys in made().items()} == needed()
+
+
+def test_the_secrets_of_the_sources_open_the_stand_ins() -> None:
+    assert made()["crmhouse-sources"] == {
+        f"STAND_IN_{name}_{option}".upper(): value
+        for name, system in SYSTEMS.items()
+        for option, value in system.credentials.items()
+    }
+
+
+def test_the_urls_lead_to_services_of_the_chart() -> None:
+    services = {
+        (m["metadata"]["name"], port["port"])
+        for m in rendered(evaluation())
+        if m["kind"] == "Service"
+        for port in m["spec"]["ports"]
+    }
+    urls = [value for keys in made().values() for value in keys.values() if "://" in value]
+    assert len(urls) == 3
+    hosts = re.findall(r"(?:@|http://)([\w-]+):(\d+)", " ".join(urls) + str(evaluation()))
+    assert {(name, int(port)) for name, port in hosts} <= services
+
+
+def test_every_object_that_a_command_names_is_there() -> None:
+    kinds = {"deployment": "Deployment", "service": "Service"}
+    there = {(m["kind"], m["metadata"]["name"]) for m in rendered(evaluation())}
+    named = set(re.findall(r"\b(deployment|service)/([\w-]+)", SCRIPT))
+    assert len(named) >= 6
+    assert {(kinds[kind], name) for kind, name in named} <= there
+    components = set(re.findall(r"app\.kubernetes\.io/component=([\w-]+)", SCRIPT))
+    assert components - {"flow-run"} <= {
+        m["metadata"]["labels"]["app.kubernetes.io/component"] for m in rendered(evaluation())
+    }
+
+
+def test_every_file_that_a_command_takes_is_there() -> None:
+    files = set(re.findall(r"deployments/[\w./-]+", SCRIPT))
+    assert len(files) >= 2
+    assert all((ROOT / file).exists() for file in files)
