@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from crmhouse.warehouse import Warehouse
 
-pytestmark = pytest.mark.xdist_group("killed")
+pytestmark = [pytest.mark.xdist_group("killed"), pytest.mark.usefixtures("shared_prefect")]
 
 RUNNING = "(select run_id from ops.pipeline_runs where status = 'running')"
 DBT_AT_WORK = "from pg_stat_activity where application_name = 'crmhouse-dbt' and query like"
