@@ -30,6 +30,9 @@ bench: .venv/ready
 bench-http: .venv/ready
 	$(BIN)/python benchmarks/connectors.py $(or $(BENCH),--requests --rows 1000000)
 
+bench-prefect: .venv/ready
+	$(BIN)/python benchmarks/orchestration.py $(BENCH)
+
 # The lock files carry hashes and no index address, so they install from any index.
 # They are complete, so they are installed without resolving again (--no-deps). What is shipped is
 # what is tested: the versions are those of the development's lock.

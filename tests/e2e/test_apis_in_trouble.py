@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     Rows = dict[str, list[tuple[str, str]]]
 
+pytestmark = pytest.mark.usefixtures("shared_prefect")
+
 BATCHES = ("batch_1", "batch_2")
 # What a batch brings has changed over three months; a real API shows late what is new.
 HUNDRED_DAYS = 100 * 86_400

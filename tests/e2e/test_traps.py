@@ -86,7 +86,10 @@ def append(path: Path, records: Iterable[object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_prefect: None,  # noqa: ARG001  # its runs use it
+) -> Project:
     """A small company with the traps in its first delivery, one more in the second; both run."""
     folder = tmp_path_factory.mktemp("traps")
     data = folder / "data"

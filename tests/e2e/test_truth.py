@@ -119,7 +119,9 @@ def _ways(*ways: str) -> list[Any]:
     params=_ways("reference over HTTP", "generated", "generated over HTTP", "reference"),
 )
 def built(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_prefect: None,  # noqa: ARG001  # its runs use it
 ) -> Iterator[Built]:
     """Both batches, each run through the command line, and one run with nothing new."""
     folder = tmp_path_factory.mktemp(f"truth_{request.param}")

@@ -36,6 +36,8 @@ EXPORTED = {
     "salesforce": salesforce.STREAMS, "hubspot": hubspot.STREAMS,
     "stripe": stripe.STREAMS, "shopify": shopify.STREAMS,
 }  # fmt: skip
+SHARED = "SHARED_"
+"""SHARED_PREFECT_API_URL and the like become commands' own PREFECT_API_URL; see tests/e2e."""
 FX_RATES = {
     "glob": "reference/fx_rates_monthly.csv",
     "key": ["month", "currency"],
@@ -152,13 +154,14 @@ class Project:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a command: nothing of ours, no telemetry."""
+    """The environment of a command: nothing of ours but a shared Prefect server, no telemetry."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("CRMHOUSE_", "PREFECT_", "DBT_", "PYTEST_"))
     }
-    return {**kept, "DO_NOT_TRACK": "1"}
+    shared = {n: v for n, v in os.environ.items() if n.startswith(f"{SHARED}PREFECT_")}
+    return {**kept, "DO_NOT_TRACK": "1", **{n.removeprefix(SHARED): v for n, v in shared.items()}}
 
 
 def fingerprint(warehouse: Warehouse, *schemas: str) -> dict[str, str]:
