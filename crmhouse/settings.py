@@ -29,6 +29,8 @@ DEFAULT_CONFIG_FILE = "crmhouse.yaml"
 
 _UNKNOWN = "there is no such setting; docs/reference/settings.md lists all of them"
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+_DURATION = re.compile(r"([1-9]\d{0,5})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _OF_A_SOURCE = re.compile(r"sources\[\d+\]\.options")
 
 
@@ -45,7 +47,14 @@ def _cron(expression: str) -> str:
     return expression
 
 
+def _duration(text: str) -> str:
+    if not _DURATION.fullmatch(text):
+        raise ValueError("this is not a time such as 45m, 6h or 2d")
+    return text
+
+
 Cron = Annotated[str, AfterValidator(_cron)]
+Duration = Annotated[str, AfterValidator(_duration)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
@@ -66,6 +75,11 @@ class SourceConfig(BaseModel):
         default=None,
         description="Cron expression of this source's own scheduled sync, such as `*/15 * * * *`.",
     )
+    late_after: Duration | None = Field(
+        default=None,
+        description="Age of the source's newest data from which on it is late, such as `6h` or "
+        "`2d`: longer than it may be that nothing changes in it. Left out, it is never late.",
+    )
     schema_contract: Literal["evolve", "freeze", "discard"] = Field(
         default="evolve",
         description="What is done, once a stream has landed, about a record that needs a new "
@@ -82,6 +96,12 @@ class SourceConfig(BaseModel):
         default_factory=dict,
         description="Options of the kind; docs/reference/sources.md lists them.",
     )
+
+    @property
+    def late_after_seconds(self) -> int | None:
+        """Return the age from which on the source is late."""
+        found = _DURATION.fullmatch(self.late_after or "")
+        return int(found[1]) * _SECONDS[found[2]] if found else None
 
     def opened(self) -> dict[str, Any]:
         """Return the options with the environment's values: only who reads the source needs them.
@@ -163,6 +183,11 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="What goes to the log on standard error."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="Form of the log. `json`: one object a line, with run, source and stream, for "
+        "what collects logs.",
     )
     dbt: DbtSettings = Field(default_factory=DbtSettings, description="How dbt is run.")
     sources: tuple[SourceConfig, ...] = Field(

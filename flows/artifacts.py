@@ -6,9 +6,12 @@ of any row.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
+import httpx
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -16,6 +19,7 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.exceptions import PrefectException
 
 from flows.progress import tell
 
@@ -27,11 +31,14 @@ if TYPE_CHECKING:
     from flows.work import Work
     from ingestion.runs import SliceRun
 
+logger = logging.getLogger(__name__)
+
 ROWS = "rows-per-stream"
 DBT = "dbt-nodes"
 GATES = "gates"
 GATE_PAGE = "gate-page"
 SUMMARY = "summary"
+_SECONDS_BETWEEN = 1.0
 _COUNTS = ("extracted", "inserted", "updated", "unchanged", "deleted", "quarantined")
 
 
@@ -41,6 +48,8 @@ class Progress:
     def __init__(self, flow: str, steps: int) -> None:
         self._steps = max(steps, 1)
         self._begun = 0
+        self._step = ""
+        self._told = 0.0
         self._artifact = cast(  # a coroutine only where the caller is one
             "UUID",
             create_progress_artifact(0.0, key=f"{flow}-progress", description="begins"),
@@ -48,8 +57,23 @@ class Progress:
 
     def begin(self, step: str) -> None:
         """Say which step begins; the one before it is done."""
+        self._step = step
         self._show(step, self._begun / self._steps)
         self._begun += 1
+
+    def within(self, detail: str, share: float) -> None:
+        """Say what of the step has just been done, and the share of it that is; once a second.
+
+        It must not hold up the step: where Prefect's server does not answer, nothing is shown.
+        """
+        if time.monotonic() - self._told < _SECONDS_BETWEEN:
+            return
+        of_all = (self._begun - 1 + share) / self._steps
+        tell(self._step, of_all, detail)
+        try:
+            self._update(f"{self._step}: {detail}", of_all)
+        except (httpx.HTTPError, PrefectException) as error:
+            logger.warning("The progress cannot be shown: %s", type(error).__name__)
 
     def done(self, outcome: str) -> None:
         """Say that nothing is left to do."""
@@ -57,6 +81,10 @@ class Progress:
 
     def _show(self, what: str, share: float) -> None:
         tell(what, share)
+        self._update(what, share)
+
+    def _update(self, what: str, share: float) -> None:
+        self._told = time.monotonic()
         update_progress_artifact(self._artifact, progress=round(share * 100, 1), description=what)
 
 

@@ -6,6 +6,7 @@ are retried, but only where a second try can help.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -13,6 +14,7 @@ import psycopg
 from prefect import Task
 from prefect.assets import materialize
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 
 import quality
 from crmhouse import pipeline, publish, transform
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import TaskOptions
 
+    from crmhouse.dbt_progress import NodeDone
     from crmhouse.dbt_results import DbtRun
     from crmhouse.publish import Published
     from crmhouse.settings import SourceConfig
+    from flows.artifacts import Progress
     from flows.work import Work
     from identity.resolve import Resolution
     from ingestion.runs import SliceRun
@@ -51,6 +55,7 @@ R = TypeVar("R")
 PATIENCE = 3600.0
 """Seconds to wait for a process that syncs a source, or builds the marts from it."""
 
+_BAD = frozenset({"error", "fail", "runtime error", "warn"})
 _TRY_AGAIN = (SourceUnavailableError, WarehouseError)
 
 
@@ -177,20 +182,27 @@ def gate(work: Work, boundary: Boundary, as_of: datetime) -> None:
 
 
 @step("dbt {phase}")
-def dbt(work: Work, phase: str) -> DbtRun:
-    """Build and test one part of the dbt project.
+def dbt(work: Work, phase: str, progress: Progress) -> DbtRun:
+    """Build and test one part of the dbt project; log each node as it finishes.
 
     Args:
         work: the run.
         phase: `identity inputs`: what identity reads; `marts`: everything else.
+        progress: is told how far it is.
 
     Raises:
         TransformFailedError: a model or test failed.
     """
     build = transform.build_marts if phase == "marts" else transform.build_for_identity
+    log = get_run_logger()
+
+    def tell(node: NodeDone) -> None:
+        log.log(logging.WARNING if node.status in _BAD else logging.INFO, "dbt, %s", node)
+        progress.within(f"{node.name} ({node.number} of {node.total})", node.number / node.total)
+
     try:
         with errors_of_ours(f"dbt, {phase}"):
-            run = build(work.warehouse, work.settings)
+            run = build(work.warehouse, work.settings, listener=tell)
     except TransformFailedError:
         work.dbt_nodes[phase] = read_results(work.settings.home / "dbt")
         raise

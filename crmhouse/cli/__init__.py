@@ -1,6 +1,6 @@
 """The command line. Each command imports what it needs when it is called, so help is immediate."""
 
-from crmhouse.cli import database, project, quarantine, simulate, state, work
+from crmhouse.cli import database, monitoring, project, quarantine, simulate, state, work
 from crmhouse.cli.app import CommandLine, root
 
 __all__ = ["main"]
@@ -14,6 +14,7 @@ for command in (
     work.sync,
     work.run,
     state.status,
+    monitoring.metrics,
     quarantine.quarantine,
     simulate.simulate,
     database.warehouse,

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmhouse.errors import ConfigurationError, CrmhouseError
+from crmhouse.log import is_json, json_handler
 
 if TYPE_CHECKING:
     from crmhouse.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 DONE, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -39,7 +42,7 @@ class App:
         from crmhouse.settings import load_settings
 
         settings = load_settings(self.config)
-        start_log("DEBUG" if self.verbose else settings.log_level)
+        start_log("DEBUG" if self.verbose else settings.log_level, settings.log_format)
         return settings
 
 
@@ -51,14 +54,21 @@ class CommandLine(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
-            click.echo(f"Error: {error}", err=True)
+            _complain(error)
             ctx.exit(USAGE)
         except CrmhouseError as error:
-            click.echo(f"Error: {error}", err=True)
+            _complain(error)
             ctx.exit(FAILED)
         except KeyboardInterrupt:
             click.echo("Interrupted. What was finished is kept; run again to go on.", err=True)
             ctx.exit(INTERRUPTED)
+
+
+def _complain(error: CrmhouseError) -> None:
+    if is_json():
+        logger.error("%s", error)
+    else:
+        click.echo(f"Error: {error}", err=True)
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,10 +89,12 @@ def root(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = App(config, verbose)
 
 
-def start_log(level: str) -> None:
+def start_log(level: str, form: str) -> None:
     """Send the log to standard error: ours at `level`, that of libraries from WARNING on."""
     handler: logging.Handler
-    if sys.stderr.isatty():
+    if form == "json":
+        handler = json_handler()
+    elif sys.stderr.isatty():
         from rich.logging import RichHandler
 
         from crmhouse.cli.output import talk
