@@ -12,6 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
+import psycopg
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -21,9 +22,12 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
+from crmhouse.errors import WarehouseError
+from crmhouse.status import read_streams
 from flows.progress import tell
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from crmhouse.dbt_results import DbtNode
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROWS = "rows-per-stream"
+LAG = "stream-lag"
 DBT = "dbt-nodes"
 GATES = "gates"
 GATE_PAGE = "gate-page"
@@ -89,8 +94,10 @@ class Progress:
 
 
 def report_sync(work: Work) -> None:
-    """Show what was synced."""
+    """Show what was synced, and how old the newest data is now."""
     create_table_artifact(key=ROWS, table=rows_per_stream(work), description="Rows per stream")
+    if lags := lag_per_stream(work):
+        create_table_artifact(key=LAG, table=lags, description="Age of the newest data, UTC")
 
 
 def report_refresh(work: Work, result: RefreshResult) -> None:
@@ -137,6 +144,34 @@ def rows_per_stream(work: Work) -> list[dict[str, Any]]:
         for source, streams in work.streams.items()
         for stream in streams
     ]
+
+
+def lag_per_stream(work: Work) -> list[dict[str, Any]]:
+    """Return how fresh each stream of the run's sources is; nothing where it cannot be read."""
+    try:
+        with work.warehouse.connect() as connection:
+            streams = read_streams(connection)
+    except (WarehouseError, psycopg.Error) as error:
+        logger.warning("The lag of the streams cannot be read: %s", type(error).__name__)
+        return []
+    return [
+        {
+            "source": one.source,
+            "stream": one.stream,
+            "status": one.status,
+            "data until": _moment(one.data_until),
+            "lag hours": None if one.lag_seconds is None else round(one.lag_seconds / 3600, 2),
+            "last success": _moment(one.succeeded_at),
+            "failing since": _moment(one.failing_since),
+            "quarantined": one.quarantined,
+        }
+        for one in streams
+        if one.source in work.streams
+    ]
+
+
+def _moment(value: datetime | None) -> str | None:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if value else None
 
 
 def _nodes(phase: str, nodes: tuple[DbtNode, ...]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from crmhouse import pipeline, publish, transform
 from crmhouse.dbt_results import read_results
 from crmhouse.errors import (
     PermissionMissingError,
+    PublishRefusedError,
     RunFailedError,
     SourceUnavailableError,
     SyncFailedError,
@@ -103,9 +104,9 @@ def sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
         **OPTIONS,
         "name": "sync stream",
         "task_run_name": f"sync {source.name}.{stream}",
-        "asset_deps": [assets.of_source(source, stream)],
+        "asset_deps": [assets.source_asset(source, stream)],
     }
-    raw = assets.of_table(work.warehouse, f"raw_{source.name}", stream)
+    raw = assets.raw_asset(work, source, stream)
     materialize(raw, by="crmhouse", **options)(_sync_stream)(work, source, stream)
 
 
@@ -217,29 +218,21 @@ def resolve_identities(work: Work) -> Resolution:
         return resolve(work.warehouse, run_id=work.run_id)
 
 
+@step("publish marts")
 def publish_marts(work: Work) -> tuple[Published, ...]:
-    """Make the marts equal to their candidates, as a task that names them and what they are from.
+    """Make the marts equal to their candidates, and tell what each of them is made from.
 
     Raises:
         PublishRefusedError: publishing would break what others rely on.
     """
-    marts = [
-        node.name
-        for node in work.dbt_nodes["marts"]
-        if node.kind == "model" and node.schema == transform.CANDIDATE_SCHEMA
-    ]
-    made = [assets.of_table(work.warehouse, "marts", name) for name in marts]
-    options: TaskOptions = {
-        **OPTIONS,
-        "name": "publish marts",
-        "asset_deps": [*assets.of_raw_tables(work)],
-    }
-    return materialize(*made, by="dbt", **options)(_publish)(work)
-
-
-def _publish(work: Work) -> tuple[Published, ...]:
     with errors_of_ours("publication"):
-        return publish.publish(work.warehouse, run_id=work.run_id)
+        try:
+            published = publish.publish(work.warehouse, run_id=work.run_id)
+        except PublishRefusedError:
+            assets.tell_of_marts(work, "failed")
+            raise
+        assets.tell_of_marts(work, "succeeded", published)
+    return published
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def sync_source(
                     for run in sync_stream(work, stream, asked, leads=leads):
                         runs.append(run)
                         listener.landed(run)
-                    if leads and not asked.window:
+                    if leads and asked == Asked(everything=asked.everything):
                         _note_check(warehouse, source, stream, run_id)
                 except CrmhouseError as error:
                     if asked.window and isinstance(error, ConfigurationError):

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from crmhouse.settings import Settings
+    from crmhouse.status import StreamStatus
+
+NO_STREAM = "-"
+"""Stands in `ops.sync_runs` for the stream of a failure of the source as a whole."""
 
 Add: TypeAlias = Callable[..., None]
 """Adds a value: name of the metric without its prefix, value or None, labels."""
@@ -113,7 +117,7 @@ def _rows(connection: Connection, add: Add) -> None:
 
 
 def _streams(connection: Connection, settings: Settings, add: Add) -> None:
-    streams = read_streams(connection)
+    streams = [one for one in read_streams(connection) if _is_configured(settings, one)]
     for one in streams:
         where = (one.source, one.stream)
         add("stream_lag_seconds", one.lag_seconds, *where)
@@ -123,6 +127,17 @@ def _streams(connection: Connection, settings: Settings, add: Add) -> None:
         add("source_lag_seconds", seconds, name)
     for source in settings.sources:
         add("source_late_after_seconds", source.late_after_seconds, source.name)
+
+
+def _is_configured(settings: Settings, stream: StreamStatus) -> bool:
+    """Say whether a stream is still to be synced: one that is not would be late for ever.
+
+    Without any source in the settings, as where only the warehouse is known, all are.
+    """
+    if not settings.sources:
+        return True
+    named = [source for source in settings.sources if source.name == stream.source]
+    return any(one.streams is None or stream.stream in {*one.streams, NO_STREAM} for one in named)
 
 
 def _refreshes(connection: Connection, add: Add) -> None:
