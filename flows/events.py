@@ -80,12 +80,12 @@ def tell_of_syncs(work: Work) -> None:
 
 def tell_of_lateness(work: Work) -> None:
     """Tell of each source of a run whose newest data is older than its `late_after` allows."""
-    limits = {
-        source: source.late_after_seconds
+    limited = [
+        (source, source.late_after_seconds)
         for source in work.settings.sources
-        if source.name in work.streams
-    }
-    if not any(limits.values()):
+        if source.name in work.streams and source.late_after_seconds
+    ]
+    if not limited:
         return
     try:
         with work.warehouse.connect() as connection:
@@ -93,9 +93,9 @@ def tell_of_lateness(work: Work) -> None:
     except (WarehouseError, psycopg.Error) as error:
         logger.warning("Whether data is late cannot be seen: %s", type(error).__name__)
         return
-    for source, limit in limits.items():
+    for source, limit in limited:
         lag = lags.get(source.name)
-        if limit and lag is not None and lag > limit:
+        if lag is not None and lag > limit:
             _tell_of_source(
                 work,
                 DATA_LATE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -23,5 +24,8 @@ def metrics(app: App, host: str, port: int) -> None:
     """
     from crmhouse.metrics.server import Server, collector_of
 
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        # The server ends in order, then raises the signal again for whoever waits for that.
+        signal.signal(ending, lambda *_: None)
     with collector_of(app.settings) as collector:
         Server(collector, host, port, lambda url: click.echo(f"{url}/metrics")).run()

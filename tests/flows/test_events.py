@@ -189,7 +189,8 @@ def test_a_used_up_quota_is_a_partial_sync_and_old_data_is_late(
             "streams": ["contacts", "companies"],
         }  # fmt: skip
         config = tmp_path / "crmhouse.yaml"
-        config.write_text(yaml.safe_dump({"sources": [source]}), encoding="utf-8")
+        content = {"sources": [source], "log_format": "json"}
+        config.write_text(yaml.safe_dump(content), encoding="utf-8")
         apis.fault("quota_daily", path="objects/companies")
         result = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(config)], cwd=tmp_path,
@@ -207,3 +208,16 @@ def test_a_used_up_quota_is_a_partial_sync_and_old_data_is_late(
     assert float(late["payload"]["lag_seconds"]) > 21600
     assert "6h is allowed" in late["payload"]["message"]
     assert late["payload"]["run_id"] == partial["payload"]["run_id"]
+    lines = result.stderr.splitlines()
+    log = [json.loads(line) for line in lines[_first_object(lines) :] if line.startswith("{")]
+    landed = next(line for line in log if line["logger"] == "ingestion.landing")
+    assert (landed["source"], landed["stream"]) == ("crm", "contacts")
+    assert landed["run_id"] == late["payload"]["run_id"]
+    related = {one["prefect.resource.id"] for one in late["related"]}
+    assert f"prefect.flow-run.{landed['flow_run_id']}" in related
+    assert any(line["logger"].startswith("prefect.") for line in log), "Prefect's own lines, too"
+
+
+def _first_object(lines: list[str]) -> int:
+    """Where the flow begins: what comes before is Prefect's, in text."""
+    return next(number for number, line in enumerate(lines) if line.startswith("{"))
