@@ -27,7 +27,6 @@ _STREAMS = """
             source, stream, run_id, max(started_at) as started_at,
             min(started_at) filter (where status = 'failed') as failed_at,
             bool_or(status = 'partial') as partial,
-            max(started_at + seconds * interval '1 second') as ended_at,
             sum(rows_extracted)::bigint as rows_extracted,
             sum(rows_inserted + rows_updated + rows_missing)::bigint as rows_changed,
             (array_agg(error order by started_at desc)
@@ -68,7 +67,7 @@ _STREAMS = """
         from (
             select source, stream, checked_at as at from ops.stream_checks
             union all
-            select source, stream, ended_at from runs where failed_at is null and not partial
+            select source, stream, started_at from runs where failed_at is null and not partial
         ) as checks
         group by source, stream
     ),

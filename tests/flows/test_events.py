@@ -14,7 +14,7 @@ from project import KEYS
 from stand_in import standing_in
 
 from crmhouse.settings import load_settings
-from flows import artifacts, events
+from flows import artifacts, assets, events
 from simulators.demo_data import generate
 from simulators.systems import SYSTEMS
 
@@ -41,14 +41,14 @@ except SyncFailedError:
 """
 
 
-def told(server: PrefectServer, name: str, **match: Any) -> list[dict[str, Any]]:
-    """The events of a name: they arrive a little later than they are emitted."""
+def told(server: PrefectServer, name: str, at_least: int = 1, **match: Any) -> list[dict[str, Any]]:
+    """The events of a name, at most a page: they arrive a little later than they are emitted."""
 
-    def found() -> list[dict[str, Any]]:
+    def found() -> list[dict[str, Any]] | None:
         answer: list[dict[str, Any]] = server.call(
             "/events/filter", {"filter": {"event": {"name": [name]}, **match}, "limit": 50}
         )["events"]
-        return answer
+        return answer if len(answer) >= at_least else None
 
     return list(wait_for(found, seconds=60, what=name))
 
@@ -58,13 +58,16 @@ def of_run(run: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def marts_made(prefect: PrefectServer, refreshed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def marts_made(
+    prefect: PrefectServer, refreshed: dict[str, Any], project_warehouse: Warehouse
+) -> dict[str, dict[str, Any]]:
     """The event of each mart that the refresh published, by its name."""
-    found = told(prefect, "prefect.asset.materialization.succeeded", **of_run(refreshed))
+    found = told(
+        prefect, "prefect.asset.materialization.succeeded", at_least=20, **of_run(refreshed),
+        resource={"id_prefix": [assets.of_table(project_warehouse, "marts", "")]},
+    )  # fmt: skip
     return {
-        event["resource"]["prefect.resource.name"].removeprefix("marts."): event
-        for event in found
-        if event["resource"]["prefect.resource.name"].startswith("marts.")
+        event["resource"]["prefect.resource.name"].removeprefix("marts."): event for event in found
     }
 
 
@@ -101,21 +104,20 @@ def test_a_mart_has_its_description_its_owner_and_what_changed(
     marts_made: dict[str, dict[str, Any]],
 ) -> None:
     mart = marts_made["dim_customers"]
-    assert "customer" in mart["resource"]["prefect.asset.description"]
+    assert "one row per resolved person" in mart["resource"]["prefect.asset.description"]
     assert json.loads(mart["resource"]["prefect.asset.owners"]) == ["Customer data"]
     assert mart["payload"]["inserted"] > 0
     assert mart["payload"]["contract"] == "created"
 
 
 def test_a_raw_table_names_the_object_of_its_source(
-    prefect: PrefectServer, refreshed: dict[str, Any]
+    prefect: PrefectServer, refreshed: dict[str, Any], project_warehouse: Warehouse
 ) -> None:
-    found = told(prefect, "prefect.asset.materialization.succeeded", **of_run(refreshed))
-    (orders,) = [
-        event
-        for event in found
-        if event["resource"]["prefect.resource.name"] == "raw_shopify.orders"
-    ]
+    (orders,) = told(
+        prefect, "prefect.asset.materialization.succeeded", **of_run(refreshed),
+        resource={"id": [assets.of_table(project_warehouse, "raw_shopify", "orders")]},
+    )  # fmt: skip
+    assert orders["resource"]["prefect.resource.name"] == "raw_shopify.orders"
     assert {
         "prefect.resource.id": "shopify://shopify/orders", "prefect.resource.role": "asset"
     } in orders["related"]  # fmt: skip
@@ -177,7 +179,7 @@ def test_a_table_holds_the_lag_of_every_stream(
 def test_a_used_up_quota_is_a_partial_sync_and_old_data_is_late(
     prefect: PrefectServer, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    generate(tmp_path / "data", persons=30)
+    generate(tmp_path / "data", persons=50)
     with standing_in(tmp_path / "data", tmp_path, SYSTEMS) as apis:
         apis.lift_limits()
         options = {
