@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crmhouse.cli.output import say
 from crmhouse.errors import ConfigurationError, CrmhouseError
-from crmhouse.log import is_json, json_handler
+from crmhouse.log import json_handler
 
 if TYPE_CHECKING:
     from crmhouse.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 DONE, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -54,21 +53,14 @@ class CommandLine(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
-            _complain(error)
+            say(f"Error: {error}", logging.ERROR)
             ctx.exit(USAGE)
         except CrmhouseError as error:
-            _complain(error)
+            say(f"Error: {error}", logging.ERROR)
             ctx.exit(FAILED)
         except KeyboardInterrupt:
-            click.echo("Interrupted. What was finished is kept; run again to go on.", err=True)
+            say("Interrupted. What was finished is kept; run again to go on.", logging.WARNING)
             ctx.exit(INTERRUPTED)
-
-
-def _complain(error: CrmhouseError) -> None:
-    if is_json():
-        logger.error("%s", error)
-    else:
-        click.echo(f"Error: {error}", err=True)
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})

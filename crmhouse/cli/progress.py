@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-import click
-
+from crmhouse.cli.output import say
 from crmhouse.log import is_json
 
 if TYPE_CHECKING:
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from ingestion.runs import SliceRun
-
-logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 10
 
@@ -75,7 +71,7 @@ class Progress:
             )
         elif what != self._last or (detail and now - self._spoke >= _SECONDS_BETWEEN_LINES):
             self._spoke = now
-            _line(f"[{share:4.0%}] {what}" + (f": {detail}" if detail else ""))
+            say(f"[{share:4.0%}] {what}" + (f": {detail}" if detail else ""))
         self._last = what
 
     def arrived(self, place: str, records: int, expected: int | None) -> None:
@@ -92,7 +88,7 @@ class Progress:
             )
         elif now - self._spoke >= _SECONDS_BETWEEN_LINES:
             self._spoke = now
-            _line(f"{place}: {detail}")
+            say(f"{place}: {detail}")
 
     def landed(self, run: SliceRun) -> None:
         """Say on a terminal what has just landed; the log tells it elsewhere."""
@@ -101,10 +97,3 @@ class Progress:
             self._bar.update(
                 self._task, description=run.place, detail=f"{run.extracted:,} records landed"
             )
-
-
-def _line(text: str) -> None:
-    if is_json():
-        logger.info("%s", text)
-    else:
-        click.echo(text, err=True)
