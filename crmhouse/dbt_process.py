@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from crmhouse.errors import TransformFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,17 @@ def call_dbt(
     output: Path,
     timeout: float,
     stop: threading.Event | None,
+    watch: Callable[[], None] | None = None,
 ) -> int:
     """Run dbt to its end and return its exit code.
+
+    Args:
+        arguments: of dbt.
+        environment: of dbt.
+        output: the file for what it prints.
+        timeout: seconds that it may take.
+        stop: ends it when it is set.
+        watch: is called some times a second while it runs, and once after its end.
 
     Raises:
         TransformFailedError: it took longer than `timeout` seconds, or `stop` was set.
@@ -57,8 +66,10 @@ def call_dbt(
         try:
             while True:
                 try:
-                    return process.wait(timeout=0.2)
+                    code = process.wait(timeout=0.2)
                 except subprocess.TimeoutExpired:
+                    if watch:
+                        watch()
                     if stop is not None and stop.is_set():
                         raise TransformFailedError("dbt was stopped on request.") from None
                     if time.monotonic() > deadline:
@@ -67,6 +78,10 @@ def call_dbt(
                             f"marts are unchanged. Its log: {output}. dbt.timeout_seconds in "
                             "crmhouse.yaml allows more."
                         ) from None
+                else:
+                    if watch:
+                        watch()
+                    return code
         finally:
             _end(process)
 

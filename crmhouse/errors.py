@@ -41,7 +41,15 @@ class SourceRefusedError(SourceError):
 
 
 class QuotaExhaustedError(SourceError):
-    """The source's limit for today is used up: what has landed stays. Exit code 3, partial."""
+    """The source's limit for today is used up: what has landed stays. Exit code 3, partial.
+
+    Attributes:
+        seconds: when it may be asked again, from now; None where it does not tell.
+    """
+
+    def __init__(self, message: str, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class RunFailedError(CrmhouseError):

@@ -25,6 +25,7 @@ from crmhouse.errors import (
     CrmhouseError,
     RunFailedError,
 )
+from crmhouse.log import about
 from crmhouse.transform import dbt_variables, project_folder
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def begin(warehouse: Warehouse) -> Iterator[UUID]:
             [run_id],
         )
         try:
-            yield run_id
+            with about(run_id=run_id):
+                yield run_id
         except BaseException as error:
             _close(warehouse, run_id, _reason(error))
             raise

@@ -30,10 +30,10 @@ CONFIG_FILE_VARIABLE = "CRMHOUSE_CONFIG"
 DEFAULT_CONFIG_FILE = "crmhouse.yaml"
 
 _UNKNOWN = "there is no such setting; docs/reference/settings.md lists all of them"
-_INTERVAL = re.compile(r"([1-9]\d*)([smhd])")
+_DURATION = re.compile(r"([1-9]\d{0,5})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 # Filled in by who needs them (`opened`), so that other commands need no secrets.
 _LATER = re.compile(r"sources\[\d+\]\.options|orchestration\.notifications")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _aware(moment: datetime) -> datetime:
@@ -42,9 +42,9 @@ def _aware(moment: datetime) -> datetime:
     return moment
 
 
-def interval(schedule: str) -> int | None:
-    """Return the seconds of a schedule such as `15m`; None says that it is a cron expression."""
-    found = _INTERVAL.fullmatch(schedule)
+def interval(text: str) -> int | None:
+    """Return the seconds of a time such as `15m`; None where it is none, as a cron expression."""
+    found = _DURATION.fullmatch(text)
     return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
@@ -57,7 +57,14 @@ def _schedule(schedule: str) -> str:
     return schedule
 
 
+def _duration(text: str) -> str:
+    if interval(text) is None:
+        raise ValueError("this is not a time such as 45m, 6h or 2d")
+    return text
+
+
 Schedule = Annotated[str, AfterValidator(_schedule)]
+Duration = Annotated[str, AfterValidator(_duration)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
@@ -86,6 +93,11 @@ class SourceConfig(BaseModel):
         description="How many slices of this source are read at once at most, over all flows; "
         "it protects the source's API.",
     )
+    late_after: Duration | None = Field(
+        default=None,
+        description="Age of the source's newest data from which on it is late, such as `6h` or "
+        "`2d`: longer than it may be that nothing changes in it. Left out, it is never late.",
+    )
     schema_contract: Literal["evolve", "freeze", "discard"] = Field(
         default="evolve",
         description="What is done, once a stream has landed, about a record that needs a new "
@@ -102,6 +114,11 @@ class SourceConfig(BaseModel):
         default_factory=dict,
         description="Options of the kind; docs/reference/sources.md lists them.",
     )
+
+    @property
+    def late_after_seconds(self) -> int | None:
+        """Return the age from which on the source is late."""
+        return interval(self.late_after or "")
 
     def opened(self) -> dict[str, Any]:
         """Return the options with the environment's values: only who reads the source needs them.
@@ -222,6 +239,11 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="What goes to the log on standard error."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="Form of the log. `json`: one object a line, with run, source and stream, for "
+        "what collects logs.",
     )
     dbt: DbtSettings = Field(default_factory=DbtSettings, description="How dbt is run.")
     retention: RetentionSettings = Field(

@@ -5,14 +5,18 @@ Reads `ops` only and imports none of the heavy parts, so that it answers at once
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.rows import class_row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
+
+    from psycopg import Connection
 
     from crmhouse.settings import Settings
     from crmhouse.warehouse import Warehouse
@@ -58,6 +62,16 @@ _STREAMS = """
         group by source, stream
     ),
 
+    succeeded as (
+        select source, stream, max(at) as succeeded_at
+        from (
+            select source, stream, checked_at as at from ops.stream_checks
+            union all
+            select source, stream, started_at from runs where failed_at is null and not partial
+        ) as checks
+        group by source, stream
+    ),
+
     held as (
         select source, stream, count(*) as quarantined
         from ops.quarantine
@@ -77,12 +91,15 @@ _STREAMS = """
         coalesce(last_rows.rows_changed, 0) as rows_changed,
         landed.data_until, extract(epoch from now() - landed.data_until)::float8 as lag_seconds,
         landed.landed_at, extract(epoch from now() - landed.landed_at)::float8 as landed_seconds,
+        succeeded.succeeded_at,
+        extract(epoch from now() - succeeded.succeeded_at)::float8 as succeeded_seconds,
         coalesce(held.quarantined, 0) as quarantined,
         failing.failing_since,
         extract(epoch from now() - failing.failing_since)::float8 as failing_seconds,
         case when failing.failing_since is not null then last_rows.error end as last_error
     from landed
     full join last_rows using (source, stream)
+    full join succeeded using (source, stream)
     left join failing using (source, stream)
     left join held using (source, stream)
     order by source, stream
@@ -105,6 +122,8 @@ class StreamStatus:
         lag_seconds: the age of that; of a source in which nothing changes it grows, too.
         landed_at: when something landed last.
         landed_seconds: how long ago that was.
+        succeeded_at: when it was last read to its end without an error, with news or without.
+        succeeded_seconds: how long ago that was.
         quarantined: records that are held back and not resolved.
         failing_since: the first failure after the last sync without one; None when all is well.
         failing_seconds: how long ago that was.
@@ -121,6 +140,8 @@ class StreamStatus:
     lag_seconds: float | None
     landed_at: datetime | None
     landed_seconds: float | None
+    succeeded_at: datetime | None
+    succeeded_seconds: float | None
     quarantined: int
     failing_since: datetime | None
     failing_seconds: float | None
@@ -166,8 +187,7 @@ class Status:
 def read_status(warehouse: Warehouse, settings: Settings, *, last_runs: int = 5) -> Status:
     """Read the state of every stream, the last runs and the published marts."""
     with warehouse.connect() as connection:
-        streams = connection.cursor(row_factory=class_row(StreamStatus)).execute(_STREAMS)
-        found = tuple(streams.fetchall())
+        found = read_streams(connection)
         runs = connection.cursor(row_factory=class_row(PipelineRun)).execute(_RUNS, [last_runs])
         marts = connection.cursor(row_factory=class_row(MartStatus)).execute(_MARTS)
         tried = {stream.source for stream in found}
@@ -177,3 +197,25 @@ def read_status(warehouse: Warehouse, settings: Settings, *, last_runs: int = 5)
             marts=tuple(marts.fetchall()),
             never_synced=tuple(s.name for s in settings.sources if s.name not in tried),
         )
+
+
+def read_streams(connection: Connection) -> tuple[StreamStatus, ...]:
+    """Read the state of every stream that was ever tried."""
+    streams = connection.cursor(row_factory=class_row(StreamStatus)).execute(_STREAMS)
+    return tuple(streams.fetchall())
+
+
+def lag_of_sources(streams: Iterable[StreamStatus]) -> dict[str, float]:
+    """Return the age of the newest data of each source, in seconds.
+
+    That is the newest source time of any of its streams: a source is late when nothing of it is
+    new, be it that no sync succeeds or that nothing is delivered any more. Where no stream has a
+    source time it is the time since a sync of any of them succeeded.
+    """
+    lags: dict[str, list[float]] = defaultdict(list)
+    checks: dict[str, list[float]] = defaultdict(list)
+    for stream in streams:
+        for ages, seconds in ((lags, stream.lag_seconds), (checks, stream.succeeded_seconds)):
+            if seconds is not None:
+                ages[stream.source].append(max(0.0, seconds))
+    return {source: min(lags.get(source) or checks[source]) for source in sorted({*lags, *checks})}

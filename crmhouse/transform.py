@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from crmhouse.dbt_process import call_dbt
+from crmhouse.dbt_progress import NodeLog
 from crmhouse.dbt_results import DbtRun, failure_text, last_lines, read_results
 from crmhouse.errors import ConfigurationError, TransformFailedError
 from ingestion.sources import kind_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
+    from crmhouse.dbt_progress import NodeListener
     from crmhouse.settings import Settings
     from crmhouse.warehouse import Warehouse
 
@@ -93,6 +95,7 @@ def build_for_identity(
     *,
     project: Path | None = None,
     stop: threading.Event | None = None,
+    listener: NodeListener | None = None,
 ) -> DbtRun:
     """Build and test what identity reads, and everything that stands before it.
 
@@ -101,13 +104,15 @@ def build_for_identity(
         settings: the project's settings.
         project: the dbt project's folder; ours when left out.
         stop: when it is set from another thread, dbt is ended.
+        listener: is told each node as it finishes.
 
     Raises:
         TransformFailedError: names every model and test that failed.
     """
     return build(
-        warehouse, settings, "identity_inputs", BEFORE_IDENTITY, project=project, stop=stop
-    )
+        warehouse, settings, "identity_inputs", BEFORE_IDENTITY,
+        project=project, stop=stop, listener=listener,
+    )  # fmt: skip
 
 
 def build_marts(
@@ -116,12 +121,16 @@ def build_marts(
     *,
     project: Path | None = None,
     stop: threading.Event | None = None,
+    listener: NodeListener | None = None,
 ) -> DbtRun:
     """Build and test everything else: the marts as candidates, in the schema `marts_build`.
 
     Arguments and errors are those of `build_for_identity`.
     """
-    run = build(warehouse, settings, "marts", AFTER_IDENTITY, project=project, stop=stop)
+    run = build(
+        warehouse, settings, "marts", AFTER_IDENTITY,
+        project=project, stop=stop, listener=listener,
+    )  # fmt: skip
     _drop_leftovers(warehouse, settings.home / "dbt" / "manifest.json")
     return run
 
@@ -135,6 +144,7 @@ def build(
     verb: str = "build",
     project: Path | None = None,
     stop: threading.Event | None = None,
+    listener: NodeListener | None = None,
 ) -> DbtRun:
     """Run `dbt build` and read its results.
 
@@ -146,21 +156,25 @@ def build(
         verb: dbt's command; `test` is the one that can run unit tests alone.
         project: the dbt project's folder; ours when left out.
         stop: when it is set from another thread, dbt is ended.
+        listener: is told each node as it finishes.
 
     Raises:
         TransformFailedError: names every model and test that failed.
     """
     project = project or project_folder()
     target = settings.home / "dbt"
+    logs = target / "logs" / phase
     target.mkdir(parents=True, exist_ok=True)
     (target / "run_results.json").unlink(missing_ok=True)
     arguments = [
-        "--no-use-colors", "--log-path", str(target / "logs"),
+        "--no-use-colors", "--log-path", str(logs),
+        "--log-format-file", "json", "--log-level-file", "info",
         verb, "--project-dir", str(project), "--profiles-dir", str(project),
         "--target-path", str(target),
         "--vars", json.dumps(dbt_variables(settings)), *selection,
     ]  # fmt: skip
     output = target / f"{phase}.log"
+    nodes_done = NodeLog(logs, listener) if listener else None
     started = time.monotonic()
     logger.info("dbt builds %s", phase)
     code = call_dbt(
@@ -169,6 +183,7 @@ def build(
         output=output,
         timeout=settings.dbt.timeout_seconds,
         stop=stop,
+        watch=nodes_done.look if nodes_done else None,
     )
     seconds = round(time.monotonic() - started, 3)
     nodes = read_results(target)

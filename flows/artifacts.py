@@ -7,11 +7,13 @@ of any row. A run goes on without them while Prefect's server is away.
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
+import psycopg
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -19,11 +21,15 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.exceptions import PrefectException
 
+from crmhouse.errors import WarehouseError
+from crmhouse.status import read_streams
 from flows.progress import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from uuid import UUID
 
     from crmhouse.dbt_results import DbtNode
@@ -34,10 +40,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROWS = "rows-per-stream"
+LAG = "stream-lag"
 DBT = "dbt-nodes"
 GATES = "gates"
 GATE_PAGE = "gate-page"
 SUMMARY = "summary"
+_SECONDS_BETWEEN = 1.0
 _COUNTS = ("extracted", "inserted", "updated", "unchanged", "deleted", "quarantined")
 
 
@@ -46,7 +54,7 @@ def _if_the_server_is_there() -> Iterator[None]:
     """Let a run go on when there is nobody to show something to."""
     try:
         yield
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, PrefectException) as error:
         logger.warning("Prefect's server does not take what is shown: %s", type(error).__name__)
 
 
@@ -56,6 +64,8 @@ class Progress:
     def __init__(self, flow: str, steps: int) -> None:
         self._steps = max(steps, 1)
         self._begun = 0
+        self._step = ""
+        self._told = 0.0
         self._artifact: UUID | None = None
         with _if_the_server_is_there():
             self._artifact = cast(  # a coroutine only where the caller is one
@@ -65,12 +75,17 @@ class Progress:
 
     def begin(self, step: str) -> None:
         """Say which step begins; the one before it is done."""
+        self._step = step
         self._show(step, self._begun / self._steps)
         self._begun += 1
 
-    def go_on(self, step: str, share: float) -> None:
-        """Say how far the step that has begun is, 0 to 1."""
-        self._show(step, (self._begun - 1 + share) / self._steps)
+    def within(self, detail: str, share: float) -> None:
+        """Say what of the step has just been done, and the share of it that is; once a second."""
+        if time.monotonic() - self._told < _SECONDS_BETWEEN:
+            return
+        of_all = (self._begun - 1 + share) / self._steps
+        tell(self._step, of_all, detail)
+        self._update(f"{self._step}: {detail}", of_all)
 
     def done(self, outcome: str) -> None:
         """Say that nothing is left to do."""
@@ -78,6 +93,10 @@ class Progress:
 
     def _show(self, what: str, share: float) -> None:
         tell(what, share)
+        self._update(what, share)
+
+    def _update(self, what: str, share: float) -> None:
+        self._told = time.monotonic()
         if self._artifact:
             with _if_the_server_is_there():
                 percent = round(share * 100, 1)
@@ -86,8 +105,10 @@ class Progress:
 
 @_if_the_server_is_there()
 def report_sync(work: Work) -> None:
-    """Show what was synced."""
+    """Show what was synced, and how old the newest data is now."""
     create_table_artifact(key=ROWS, table=rows_per_stream(work), description="Rows per stream")
+    if lags := lag_per_stream(work):
+        create_table_artifact(key=LAG, table=lags, description="Age of the newest data, UTC")
 
 
 @_if_the_server_is_there()
@@ -136,6 +157,34 @@ def rows_per_stream(work: Work) -> list[dict[str, Any]]:
         for source, streams in work.streams.items()
         for stream in streams
     ]
+
+
+def lag_per_stream(work: Work) -> list[dict[str, Any]]:
+    """Return how fresh each stream of the run's sources is; nothing where it cannot be read."""
+    try:
+        with work.warehouse.connect() as connection:
+            streams = read_streams(connection)
+    except (WarehouseError, psycopg.Error) as error:
+        logger.warning("The lag of the streams cannot be read: %s", type(error).__name__)
+        return []
+    return [
+        {
+            "source": one.source,
+            "stream": one.stream,
+            "status": one.status,
+            "data until": _moment(one.data_until),
+            "lag hours": None if one.lag_seconds is None else round(one.lag_seconds / 3600, 2),
+            "last success": _moment(one.succeeded_at),
+            "failing since": _moment(one.failing_since),
+            "quarantined": one.quarantined,
+        }
+        for one in streams
+        if one.source in work.streams
+    ]
+
+
+def _moment(value: datetime | None) -> str | None:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if value else None
 
 
 def _nodes(phase: str, nodes: tuple[DbtNode, ...]) -> list[dict[str, Any]]:

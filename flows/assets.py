@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import psycopg
+from prefect.assets import Asset, AssetProperties
+from prefect.assets.core import MAX_ASSET_DESCRIPTION_LENGTH
+from prefect.context import AssetContext
+from prefect.events import emit_event
+
+from crmhouse.errors import WarehouseError
+from crmhouse.lineage import lineage_of_marts
 from ingestion.sources import kind_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crmhouse.lineage import MartLineage
+    from crmhouse.publish import Published
     from crmhouse.settings import SourceConfig
     from crmhouse.warehouse import Warehouse
     from flows.work import Work
+
+logger = logging.getLogger(__name__)
+
+Outcome: TypeAlias = Literal["succeeded", "failed"]
+
+# Prefect takes no event with more than 100 related resources; the run's own come on top.
+_MOST_RELATED = 80
+_COUNTS = ("inserted", "updated", "deleted", "contract")
 
 
 def of_source(source: SourceConfig, stream: str) -> str:
@@ -26,10 +47,88 @@ def of_table(warehouse: Warehouse, schema: str, table: str) -> str:
     return f"postgres://{place}/{schema}/{table}"
 
 
-def of_raw_tables(work: Work) -> list[str]:
-    """Return the keys of every raw table that the marts are made from."""
-    return [
-        of_table(work.warehouse, f"raw_{source}", stream)
-        for source, streams in work.streams.items()
-        for stream in streams
-    ]
+def raw_asset(work: Work, source: SourceConfig, stream: str) -> Asset:
+    """Return the raw table of a stream."""
+    return Asset(
+        key=of_table(work.warehouse, f"raw_{source.name}", stream),
+        properties=AssetProperties(
+            name=f"raw_{source.name}.{stream}",
+            description=f"Records of {stream} as {source.name} ({source.kind}) delivered them.",
+        ),
+    )
+
+
+def source_asset(source: SourceConfig, stream: str) -> Asset:
+    """Return what a stream reads."""
+    return Asset(
+        key=of_source(source, stream),
+        properties=AssetProperties(
+            name=f"{source.name}.{stream}",
+            description=f"{stream} in {source.name}, read as {source.kind}.",
+        ),
+    )
+
+
+def tell_of_marts(work: Work, outcome: Outcome, published: Sequence[Published] = ()) -> None:
+    """Tell what became of each mart, and which raw tables it is really made from.
+
+    Prefect's `materialize` knows one set of origins for everything that a task makes, so these
+    events are emitted here, in its form.
+
+    Args:
+        work: the run.
+        outcome: `failed` when the marts stayed as they were.
+        published: what changed in each of them.
+    """
+    try:
+        landed = _landed(work)
+    except (WarehouseError, psycopg.Error) as error:  # the publication has had its say
+        logger.warning("The lineage of the marts cannot be told: %s", type(error).__name__)
+        return
+    manifest = work.settings.home / "dbt" / "manifest.json"
+    lineage = lineage_of_marts(manifest, work.settings, landed)
+    changes = {one.table: one for one in published}
+    named: dict[tuple[str, str], Asset] = {
+        (source, stream): raw_asset(work, work.settings.source(source), stream)
+        for source, stream in sorted({table for mart in lineage for table in mart.raw_tables})
+    }
+    for asset in named.values():
+        emit_event("prefect.asset.referenced", resource=AssetContext.asset_as_resource(asset))
+    for mart in lineage:
+        change = changes.get(mart.mart)
+        emit_event(
+            f"prefect.asset.materialization.{outcome}",
+            resource=AssetContext.asset_as_resource(_mart_asset(work, mart)),
+            related=[
+                *(
+                    AssetContext.asset_as_related(named[table])
+                    for table in mart.raw_tables[:_MOST_RELATED]
+                ),
+                AssetContext.related_materialized_by("dbt"),
+            ],
+            payload={
+                "run_id": str(work.run_id),
+                **({name: getattr(change, name) for name in _COUNTS} if change else {}),
+            },
+        )
+
+
+def _landed(work: Work) -> set[tuple[str, str]]:
+    configured = [source.name for source in work.settings.sources]
+    with work.warehouse.connect() as connection:
+        rows = connection.execute(
+            "select distinct source, stream from ops.stream_state where source = any(%s)",
+            [configured],
+        )
+        return {(source, stream) for source, stream in rows}
+
+
+def _mart_asset(work: Work, mart: MartLineage) -> Asset:
+    return Asset(
+        key=of_table(work.warehouse, "marts", mart.mart),
+        properties=AssetProperties(
+            name=f"marts.{mart.mart}",
+            description=mart.description[:MAX_ASSET_DESCRIPTION_LENGTH],
+            owners=[mart.owner] if mart.owner else None,
+        ),
+    )

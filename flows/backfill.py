@@ -85,7 +85,7 @@ def backfill(
             [fan_out.Part(name, _parameters(parts[name], work)) for name in wanted],
             missing=missing,
             at_once=configured.parallel_slices,
-            tell=progress.go_on,
+            tell=progress.within,
         )
         work.add_slices_of_sub_runs(source)
         report_sync(work)

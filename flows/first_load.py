@@ -47,7 +47,7 @@ def share_out(work: Work, source: SourceConfig, stream: str, progress: Progress)
         [fan_out.Part(name, _parameters(work, source, stream, parts[name])) for name in parts],
         missing=missing,
         at_once=source.parallel_slices,
-        tell=progress.go_on,
+        tell=progress.within,
     )
     work.add_slices_of_sub_runs(source.name)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Listener = Callable[[str, float], None]
-"""Is told what begins now, in a few words, and the share of the run that is done, 0 to 1."""
+Listener = Callable[[str, float, str], None]
+"""Is told what is done now, in a few words, the share of the run that is done, 0 to 1, and what of
+it has just been done, if that is known."""
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
@@ -26,7 +27,7 @@ def listening(listener: Listener | None) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell(what: str, share: float) -> None:
+def tell(what: str, share: float, detail: str = "") -> None:
     """Tell the listener, if there is one."""
     if listener := _listener.get():
-        listener(what, share)
+        listener(what, share, detail)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import flow
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 import quality
@@ -18,9 +19,10 @@ from crmhouse.errors import (
     SourceError,
     SyncFailedError,
 )
+from crmhouse.log import about
 from crmhouse.settings import Settings, load_settings
 from crmhouse.warehouse import open_warehouse
-from flows import tasks
+from flows import events, tasks
 from flows.artifacts import Progress, report_failure, report_refresh
 from flows.first_load import share_out
 from flows.results import RefreshResult, StreamFailure
@@ -68,6 +70,7 @@ def refresh(
     streams = _streams(settings)
     quality.require_known(accept or (), sources=transform.system_sources(settings))
     with (
+        about(flow_run_id=flow_run.id),
         tasks.errors_of_ours("the book of the run"),
         open_warehouse(settings) as warehouse,
         pipeline.begin(warehouse) as run_id,
@@ -83,9 +86,11 @@ def refresh(
                 result = _build(work, progress, started, force=force)
         except CrmhouseError as error:
             report_failure(work, error)
+            events.tell_of_gate(work, error)
             raise
         progress.done(result.outcome)
         report_refresh(work, result)
+        events.tell_of_completion(work, result)
     name = "Partial" if result.failures else "Completed"
     return Completed(name=name, message=_message(result), data=result)
 
@@ -127,7 +132,9 @@ def _sync(work: Work, progress: Progress) -> None:
                     share_out(work, source, stream, progress)
                     tasks.sync_stream(work, source, stream)
             except CrmhouseError as error:
-                work.failures.append(StreamFailure(source.name, stream, str(error)))
+                work.failures.append(StreamFailure.of(source.name, stream, error))
+    events.tell_of_syncs(work)
+    events.tell_of_lateness(work)
     if len(work.failures) == sum(len(streams) or 1 for streams in work.streams.values()):
         raise SyncFailedError("\n".join(failure.message for failure in work.failures), work.slices)
 
@@ -145,11 +152,11 @@ def _build(work: Work, progress: Progress, started: float, *, force: bool) -> Re
     progress.begin("raw gate")
     tasks.gate(work, "raw", as_of)
     progress.begin("dbt: what identity reads")
-    tasks.dbt(work, "identity inputs")
+    tasks.dbt(work, "identity inputs", progress)
     progress.begin("identity")
     resolution = tasks.resolve_identities(work)
     progress.begin("dbt: marts")
-    tasks.dbt(work, "marts")
+    tasks.dbt(work, "marts", progress)
     progress.begin("marts gate")
     tasks.gate(work, "marts", as_of)
     progress.begin("publication")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from crmhouse.errors import QuotaExhaustedError, SyncFailedError
+
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
     from uuid import UUID
 
     from crmhouse.dbt_results import DbtNode
+    from crmhouse.errors import CrmhouseError
     from crmhouse.publish import Published
     from identity.resolve import Resolution
     from ingestion.runs import SliceRun
@@ -19,11 +22,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StreamFailure:
-    """A stream that could not be synced; what it had landed before stays."""
+    """A stream that could not be synced; what it had landed before stays.
+
+    Attributes:
+        is_quota: nothing is wrong but that the source's limit is used up.
+        seconds_to_wait: until then, where the source tells it.
+    """
 
     source: str
     stream: str
     message: str
+    is_quota: bool = False
+    seconds_to_wait: float | None = None
+
+    @classmethod
+    def of(cls, source: str, stream: str, error: CrmhouseError) -> StreamFailure:
+        """Return the failure that an error is."""
+        causes = (error.causes if isinstance(error, SyncFailedError) else ()) or (error,)
+        quota = [cause for cause in causes if isinstance(cause, QuotaExhaustedError)]
+        waits = [cause.seconds for cause in quota if cause.seconds is not None]
+        return cls(
+            source, stream, str(error), len(quota) == len(causes), max(waits) if waits else None
+        )
 
 
 @dataclass(frozen=True)

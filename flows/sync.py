@@ -6,11 +6,13 @@ import uuid
 from pathlib import Path
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from crmhouse.errors import ConfigurationError, CrmhouseError, SyncFailedError
+from crmhouse.log import about
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
-from flows import tasks
+from flows import events, tasks
 from flows.artifacts import Progress, report_sync
 from flows.first_load import share_out
 from flows.results import StreamFailure, SyncResult
@@ -53,7 +55,11 @@ def sync_source(
             f"Source {source} has no stream {', '.join(unknown)}. It has: {', '.join(offered)}."
         )
     chosen = tuple(name for name in offered if streams is None or name in streams)
-    with tasks.errors_of_ours(f"sync of {source}"), open_warehouse(settings) as warehouse:
+    with (
+        about(source=source, flow_run_id=flow_run.id),
+        tasks.errors_of_ours(f"sync of {source}"),
+        open_warehouse(settings) as warehouse,
+    ):
         work = Work(warehouse, settings, uuid.uuid4(), {source: chosen})
         progress = Progress("sync", len(chosen))
         for stream in chosen:
@@ -62,8 +68,10 @@ def sync_source(
                 share_out(work, configured, stream, progress)
                 tasks.sync_stream(work, configured, stream)
             except CrmhouseError as error:
-                work.failures.append(StreamFailure(source, stream, str(error)))
+                work.failures.append(StreamFailure.of(source, stream, error))
         report_sync(work)
+        events.tell_of_syncs(work)
+        events.tell_of_lateness(work)
         if work.failures:
             raise SyncFailedError(
                 "\n".join(failure.message for failure in work.failures), work.slices

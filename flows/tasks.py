@@ -6,6 +6,7 @@ are retried, but only where a second try can help.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -13,12 +14,14 @@ import psycopg
 from prefect import Task
 from prefect.assets import materialize
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 
 import quality
 from crmhouse import pipeline, publish, transform
 from crmhouse.dbt_results import read_results
 from crmhouse.errors import (
     PermissionMissingError,
+    PublishRefusedError,
     RunFailedError,
     SourceUnavailableError,
     SyncFailedError,
@@ -37,9 +40,11 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import TaskOptions
 
+    from crmhouse.dbt_progress import NodeDone
     from crmhouse.dbt_results import DbtRun
     from crmhouse.publish import Published
     from crmhouse.settings import SourceConfig
+    from flows.artifacts import Progress
     from flows.work import Work
     from identity.resolve import Resolution
     from ingestion.runs import SliceRun
@@ -58,6 +63,7 @@ SECONDS_FOR_A_SYNC = 12 * 3600
 SECONDS_FOR_A_FAN_OUT = 72 * 3600
 """The same for a flow run that waits for others which sync."""
 
+_BAD = frozenset({"error", "fail", "runtime error", "warn"})
 _TRY_AGAIN = (SourceUnavailableError, WarehouseError)
 
 
@@ -105,9 +111,9 @@ def sync_stream(work: Work, source: SourceConfig, stream: str) -> None:
         **OPTIONS,
         "name": "sync stream",
         "task_run_name": f"sync {source.name}.{stream}",
-        "asset_deps": [assets.of_source(source, stream)],
+        "asset_deps": [assets.source_asset(source, stream)],
     }
-    raw = assets.of_table(work.warehouse, f"raw_{source.name}", stream)
+    raw = assets.raw_asset(work, source, stream)
     materialize(raw, by="crmhouse", **options)(_sync_stream)(work, source, stream)
 
 
@@ -220,20 +226,27 @@ def gate(work: Work, boundary: Boundary, as_of: datetime) -> None:
 
 
 @step("dbt {phase}")
-def dbt(work: Work, phase: str) -> DbtRun:
-    """Build and test one part of the dbt project.
+def dbt(work: Work, phase: str, progress: Progress) -> DbtRun:
+    """Build and test one part of the dbt project; log each node as it finishes.
 
     Args:
         work: the run.
         phase: `identity inputs`: what identity reads; `marts`: everything else.
+        progress: is told how far it is.
 
     Raises:
         TransformFailedError: a model or test failed.
     """
     build = transform.build_marts if phase == "marts" else transform.build_for_identity
+    log = get_run_logger()
+
+    def tell(node: NodeDone) -> None:
+        log.log(logging.WARNING if node.status in _BAD else logging.INFO, "dbt, %s", node)
+        progress.within(f"{node.name} ({node.number} of {node.total})", node.number / node.total)
+
     try:
         with errors_of_ours(f"dbt, {phase}"):
-            run = build(work.warehouse, work.settings)
+            run = build(work.warehouse, work.settings, listener=tell)
     except TransformFailedError:
         work.dbt_nodes[phase] = read_results(work.settings.home / "dbt")
         raise
@@ -250,29 +263,21 @@ def resolve_identities(work: Work) -> Resolution:
         return resolve(work.warehouse, run_id=work.run_id)
 
 
+@step("publish marts")
 def publish_marts(work: Work) -> tuple[Published, ...]:
-    """Make the marts equal to their candidates, as a task that names them and what they are from.
+    """Make the marts equal to their candidates, and tell what each of them is made from.
 
     Raises:
         PublishRefusedError: publishing would break what others rely on.
     """
-    marts = [
-        node.name
-        for node in work.dbt_nodes["marts"]
-        if node.kind == "model" and node.schema == transform.CANDIDATE_SCHEMA
-    ]
-    made = [assets.of_table(work.warehouse, "marts", name) for name in marts]
-    options: TaskOptions = {
-        **OPTIONS,
-        "name": "publish marts",
-        "asset_deps": [*assets.of_raw_tables(work)],
-    }
-    return materialize(*made, by="dbt", **options)(_publish)(work)
-
-
-def _publish(work: Work) -> tuple[Published, ...]:
     with errors_of_ours("publication"):
-        return publish.publish(work.warehouse, run_id=work.run_id)
+        try:
+            published = publish.publish(work.warehouse, run_id=work.run_id)
+        except PublishRefusedError:
+            assets.tell_of_marts(work, "failed")
+            raise
+        assets.tell_of_marts(work, "succeeded", published)
+    return published
 
 
 @contextmanager

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from prefect.logging.handlers import PrefectConsoleHandler
+
+from crmhouse.log import json_handler
 from ingestion.runs import landed_in
 from ingestion.sources import connector
 
@@ -74,7 +77,17 @@ class Work:
 
 
 def let_our_loggers_speak(settings: Settings) -> None:
-    """Set the configured level where nobody has: on a worker the root logger says warnings only."""
+    """Set the configured level where nobody has: on a worker the root logger says warnings only.
+
+    Where the log is to be JSON, what Prefect writes to the console is, too; what goes to its server
+    stays text there.
+    """
+    if settings.log_format == "json":
+        root = logging.getLogger()
+        for handler in root.handlers[:]:
+            if isinstance(handler, PrefectConsoleHandler):
+                root.removeHandler(handler)
+                root.addHandler(json_handler())
     for name in ("crmhouse", "ingestion", "identity", "quality", "flows"):
         ours = logging.getLogger(name)
         if ours.level == logging.NOTSET:

@@ -174,6 +174,19 @@ def is_cut_short(connection: Connection, source: str, stream: str) -> bool:
     return last in {("failed",), ("partial",)}
 
 
+def note_check(connection: Connection, source: str, stream: str, run_id: UUID) -> None:
+    """Note that a stream was read to its end just now; a sync without news leaves nothing else."""
+    connection.execute(
+        """
+        insert into ops.stream_checks (source, stream, run_id, checked_at)
+        values (%s, %s, %s, clock_timestamp())
+        on conflict (source, stream) do update set
+            run_id = excluded.run_id, checked_at = excluded.checked_at
+        """,
+        [source, stream, run_id],
+    )
+
+
 def save_checkpoint(
     connection: Connection,
     run: SliceRun,

@@ -17,8 +17,9 @@ from crmhouse.errors import (
     SyncFailedError,
     WarehouseError,
 )
+from crmhouse.log import about
 from ingestion.locks import of_source, open_locks, require
-from ingestion.runs import SliceRun, checkpoints, is_cut_short
+from ingestion.runs import SliceRun, checkpoints, is_cut_short, note_check
 from ingestion.sources import connector
 from ingestion.stream_sync import (
     NO_SLICE,
@@ -104,16 +105,19 @@ def sync_source(
         require(locks, of_source(source.name), source.name, shared=True, patience=patience)
         work = Work(warehouse, settings, source, reader, run_id, rules, listener, locks)
         for stream in chosen:
-            try:
-                leads = lead(work, stream, asked, patience)
-                for run in sync_stream(work, stream, asked, leads=leads):
-                    runs.append(run)
-                    listener.landed(run)
-            except CrmhouseError as error:
-                if asked.window and isinstance(error, ConfigurationError):
-                    raise
-                logger.error("%s.%s failed: %s", source.name, stream.name, error)  # noqa: TRY400
-                errors[f"{source.name}.{stream.name}"] = error
+            with about(run_id=run_id, source=source.name, stream=stream.name):
+                try:
+                    leads = lead(work, stream, asked, patience)
+                    for run in sync_stream(work, stream, asked, leads=leads):
+                        runs.append(run)
+                        listener.landed(run)
+                    if leads and asked == Asked(everything=asked.everything):
+                        _note_check(warehouse, source, stream, run_id)
+                except CrmhouseError as error:
+                    if asked.window and isinstance(error, ConfigurationError):
+                        raise
+                    logger.error("%s.%s failed: %s", source.name, stream.name, error)  # noqa: TRY400
+                    errors[f"{source.name}.{stream.name}"] = error
     if errors and all(isinstance(error, AlreadyRunningError) for error in errors.values()):
         raise next(iter(errors.values()))
     if errors:
@@ -189,6 +193,17 @@ def _end_failure(warehouse: Warehouse, source: SourceConfig, run_id: UUID) -> No
         logger.warning(
             "%s answers again, which cannot be recorded: %s", source.name, type(error).__name__
         )
+
+
+def _note_check(warehouse: Warehouse, source: SourceConfig, stream: Stream, run_id: UUID) -> None:
+    try:
+        with warehouse.connect() as connection:
+            note_check(connection, source.name, stream.name, run_id)
+    except (WarehouseError, psycopg.Error) as error:
+        logger.warning(
+            "%s.%s is up to date, which cannot be recorded: %s",
+            source.name, stream.name, type(error).__name__,
+        )  # fmt: skip
 
 
 def _of_source(source: SourceConfig, run_id: UUID, stream: str) -> SliceRun:

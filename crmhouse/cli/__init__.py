@@ -1,6 +1,16 @@
 """The command line. Each command imports what it needs when it is called, so help is immediate."""
 
-from crmhouse.cli import database, deploy, project, quarantine, simulate, state, upkeep, work
+from crmhouse.cli import (
+    database,
+    deploy,
+    monitoring,
+    project,
+    quarantine,
+    simulate,
+    state,
+    upkeep,
+    work,
+)
 from crmhouse.cli.app import CommandLine, root
 
 __all__ = ["main"]
@@ -15,6 +25,7 @@ for command in (
     work.run,
     deploy.deploy,
     state.status,
+    monitoring.metrics,
     quarantine.quarantine,
     simulate.simulate,
     database.warehouse,

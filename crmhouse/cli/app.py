@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crmhouse.cli.output import say
 from crmhouse.errors import ConfigurationError, CrmhouseError
+from crmhouse.log import json_handler
 
 if TYPE_CHECKING:
     from crmhouse.settings import Settings
@@ -39,7 +41,7 @@ class App:
         from crmhouse.settings import load_settings
 
         settings = load_settings(self.config)
-        start_log("DEBUG" if self.verbose else settings.log_level)
+        start_log("DEBUG" if self.verbose else settings.log_level, settings.log_format)
         return settings
 
 
@@ -51,13 +53,13 @@ class CommandLine(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
-            click.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", logging.ERROR)
             ctx.exit(USAGE)
         except CrmhouseError as error:
-            click.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", logging.ERROR)
             ctx.exit(FAILED)
         except KeyboardInterrupt:
-            click.echo("Interrupted. What was finished is kept; run again to go on.", err=True)
+            say("Interrupted. What was finished is kept; run again to go on.", logging.WARNING)
             ctx.exit(INTERRUPTED)
 
 
@@ -79,10 +81,12 @@ def root(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = App(config, verbose)
 
 
-def start_log(level: str) -> None:
+def start_log(level: str, form: str) -> None:
     """Send the log to standard error: ours at `level`, that of libraries from WARNING on."""
     handler: logging.Handler
-    if sys.stderr.isatty():
+    if form == "json":
+        handler = json_handler()
+    elif sys.stderr.isatty():
         from rich.logging import RichHandler
 
         from crmhouse.cli.output import talk

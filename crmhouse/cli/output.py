@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date, datetime
@@ -12,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crmhouse.log import is_json
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
+
+logger = logging.getLogger(__name__)
 
 format_option = click.option(
     "--format",
@@ -34,6 +39,14 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+
+
+def say(text: str, level: int = logging.INFO) -> None:
+    """Say something to a person, on standard error; where the log is JSON it is a line of it."""
+    if is_json():
+        logger.log(level, "%s", text)
+    else:
+        click.echo(text, err=True)
 
 
 def emit_json(value: object) -> None:

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, plain lines elsewhere."""
+"""Progress on standard error: a bar on a terminal, plain lines elsewhere, JSON if the log is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-import click
+from crmhouse.cli.output import say
+from crmhouse.log import is_json
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,7 +34,7 @@ class Progress:
         self._began = self._spoke = 0.0
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_json():
             from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
 
@@ -61,12 +62,16 @@ class Progress:
         if self._bar:
             self._bar.stop()
 
-    def tell(self, what: str, share: float) -> None:
-        """Say what begins now, and the share of the whole that is done, 0 to 1."""
+    def tell(self, what: str, share: float, detail: str = "") -> None:
+        """Say what is being done, in detail if there is any, and the share of the whole, 0 to 1."""
+        now = time.monotonic()
         if self._bar and self._task is not None:
-            self._bar.update(self._task, description=what, total=1.0, completed=share, detail="")
-        elif what != self._last:
-            click.echo(f"[{share:4.0%}] {what}", err=True)
+            self._bar.update(
+                self._task, description=what, total=1.0, completed=share, detail=detail
+            )
+        elif what != self._last or (detail and now - self._spoke >= _SECONDS_BETWEEN_LINES):
+            self._spoke = now
+            say(f"[{share:4.0%}] {what}" + (f": {detail}" if detail else ""))
         self._last = what
 
     def arrived(self, place: str, records: int, expected: int | None) -> None:
@@ -83,7 +88,7 @@ class Progress:
             )
         elif now - self._spoke >= _SECONDS_BETWEEN_LINES:
             self._spoke = now
-            click.echo(f"{place}: {detail}", err=True)
+            say(f"{place}: {detail}")
 
     def landed(self, run: SliceRun) -> None:
         """Say on a terminal what has just landed; the log tells it elsewhere."""

@@ -23,7 +23,8 @@ def status(app: App, runs: int, form: str) -> None:
     """Show how fresh each stream is, what fails, the last runs, marts and quarantine.
 
     The lag of a stream is the age of its newest source time: of a source in which nothing changes
-    it grows, too. A stream is failing since the first failure after the last sync without one.
+    it grows, too. It was checked when a sync last read it to its end, with news or without. A
+    stream is failing since the first failure after the last sync without one.
     """
     from crmhouse.status import read_status
     from crmhouse.warehouse import open_warehouse
@@ -43,14 +44,14 @@ def status(app: App, runs: int, form: str) -> None:
 
 def _streams(found: Status) -> Table:
     columns = (
-        "stream", "status", "last sync", "records", "changed", "landed", "data until", "lag",
-        "quarantined", "failing for",
+        "stream", "status", "last sync", "records", "changed", "landed", "checked", "data until",
+        "lag", "quarantined", "failing for",
     )  # fmt: skip
     rows = [
         (
             f"{s.source}.{s.stream}", s.status, s.last_run_at, s.rows_extracted, s.rows_changed,
-            _ago(s.landed_seconds), s.data_until, _duration(s.lag_seconds), s.quarantined,
-            _duration(s.failing_seconds),
+            _ago(s.landed_seconds), _ago(s.succeeded_seconds), s.data_until,
+            _duration(s.lag_seconds), s.quarantined, _duration(s.failing_seconds),
         )
         for s in found.streams
     ]  # fmt: skip

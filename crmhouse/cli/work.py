@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crmhouse.cli.app import DONE, FAILED, PARTIAL, App
-from crmhouse.cli.output import Table, emit_json, emit_tables, format_option
+from crmhouse.cli.output import Table, emit_json, emit_tables, format_option, say
 from crmhouse.errors import (
     ConfigurationError,
     CrmhouseError,
@@ -86,9 +87,9 @@ def sync(
         rows = [tuple(stream.values()) for stream in _by_stream(runs)]
         emit_tables(Table("Rows per stream", ("stream", "records", *_COUNTS[1:]), rows))
         if not rows and not errors:
-            click.echo("Nothing new: raw tables unchanged.", err=True)
+            say("Nothing new: raw tables unchanged.")
     for error in errors.values():
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", logging.ERROR)
     ctx.exit(DONE if not errors else PARTIAL if failed < sum(_sizes(chosen)) else FAILED)
 
 
@@ -284,10 +285,10 @@ def demo(ctx: click.Context, folder: Path, persons: int, seed: int, form: str) -
         )
     config = show.prepare_folder(folder)
     data = generate(folder, persons=persons, seed=seed)
-    _say(f"Invented {persons:,} persons in four systems: {folder}")
+    say(f"Invented {persons:,} persons in four systems: {folder}")
     credentials = {name: system.credentials for name, system in SYSTEMS.items()}
     with show.stand_ins(folder) as url:
-        _say(f"Salesforce, HubSpot, Stripe and Shopify stand in at {url}")
+        say(f"Salesforce, HubSpot, Stripe and Shopify stand in at {url}")
         for batch in show.BATCHES:
             if batch != show.BATCHES[0]:
                 show.advance(url)
@@ -324,7 +325,7 @@ def _run_batch(
         found = recognition(warehouse, folder / "truth")
     equal = sum(comparison.is_equal for comparison in comparisons)
     rows = sum(stream.extracted for stream in summary.streams)
-    _say(
+    say(
         f"{batch}: {rows:,} records in {result.seconds:.0f} s, "
         f"{equal} of {len(comparisons)} figures as in truth"
     )
@@ -346,10 +347,6 @@ def _close(summary: Summary, result: RefreshResult, *more: Table) -> None:
 
     emit_tables(*tables_of(summary), *more)
     for failure in result.failures:
-        _say(f"{failure.source}.{failure.stream} failed: {failure.message}")
+        say(f"{failure.source}.{failure.stream} failed: {failure.message}")
     if result.gate_page:
-        _say(f"Quality gates, in full: {result.gate_page}")
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+        say(f"Quality gates, in full: {result.gate_page}")

@@ -283,7 +283,8 @@ class Api:
         if verdict.does in {"retry", "exhaust"}:
             wait = verdict.help or f"It is to be asked again in {verdict.after:.0f} s."
             return QuotaExhaustedError(
-                f"{said}{wait} What has landed stays; the next sync goes on from there."
+                f"{said}{wait} What has landed stays; the next sync goes on from there.",
+                verdict.after,
             )
         return SourceRefusedError(said + verdict.help)
 

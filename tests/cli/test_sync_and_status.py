@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -37,6 +38,25 @@ def test_a_sync_lands_every_stream_and_the_next_one_finds_nothing_new(
     assert cli.json("sync") == {"streams": [], "errors": {}}
     cli("sync")
     assert "Nothing new" in cli.errors
+
+
+def test_a_log_that_is_json_is_json_in_every_line_and_holds_no_value(
+    cli: Cli, exports: Path
+) -> None:
+    shutil.copytree(exports, cli.folder / "broken")
+    (cli.folder / "broken/batch_1/salesforce/Account.csv").write_text("{broken\n" * 500)
+    cli.configure(sources=[source("salesforce", cli.folder / "broken")], log_format="json")
+    cli("sync", "salesforce.account", "salesforce.contact", expect=3)
+    lines = [json.loads(line) for line in cli.errors.splitlines()]
+    (landed,) = [line for line in lines if line["logger"] == "ingestion.landing"]
+    assert (landed["source"], landed["stream"]) == ("salesforce", "contact")
+    (failed,) = [line for line in lines if line["logger"] == "ingestion.sync"]
+    assert (failed["stream"], failed["level"]) == ("account", "ERROR")
+    assert failed["run_id"] == landed["run_id"]
+    assert "@" not in cli.errors, "no address of anybody"
+    cli("sync", "nowhere", expect=2)
+    (refused,) = [json.loads(line) for line in cli.errors.splitlines()]
+    assert "No source is called 'nowhere'" in refused["message"]
 
 
 def test_targets_choose_sources_and_streams(cli: Cli, exports: Path) -> None:

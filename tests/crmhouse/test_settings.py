@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crmhouse.errors import ConfigurationError
-from crmhouse.settings import Settings, load_settings
+from crmhouse.settings import Settings, SourceConfig, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,6 +261,10 @@ def test_the_warehouse_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
             "sources: [{name: s, kind: k, schedule: every day}]",
             r"sources\.0\.schedule: .*not a cron expression",
         ),
+        (
+            "sources: [{name: s, kind: k, late_after: soon}]",
+            r"sources\.0\.late_after: .*not a time such as 45m, 6h or 2d",
+        ),
     ],
 )
 def test_a_slip_in_a_name_or_a_schedule_is_named(content: str, says: str, tmp_path: Path) -> None:
@@ -268,3 +272,11 @@ def test_a_slip_in_a_name_or_a_schedule_is_named(content: str, says: str, tmp_pa
     file.write_text(content)
     with pytest.raises(ConfigurationError, match=says):
         load_settings(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("45m", 2700), ("6h", 21_600), ("2d", 172_800), (None, None)],
+)
+def test_a_time_is_a_number_and_its_unit(text: str | None, seconds: int | None) -> None:
+    assert SourceConfig(name="s", kind="k", late_after=text).late_after_seconds == seconds

@@ -20,6 +20,7 @@ from crmhouse.errors import TransformFailedError
 from crmhouse.settings import DbtSettings, Settings, SourceConfig
 
 if TYPE_CHECKING:
+    from crmhouse.dbt_progress import NodeDone
     from crmhouse.warehouse import Warehouse
 
 ROOT = Path(__file__).parents[2]
@@ -93,9 +94,16 @@ def test_every_failed_node_is_named_with_its_reason_and_without_values(
         "models: [{name: good, columns: [{name: id, data_tests: "
         "[{accepted_values: {arguments: {values: [1]}}}]}]}]"
     )
+    told: list[NodeDone] = []
     with pytest.raises(TransformFailedError) as caught:
-        transform.build(warehouse, settings, "all", [], project=project)
+        transform.build(warehouse, settings, "all", [], project=project, listener=told.append)
     message = str(caught.value)
+    assert {node.name: node.status for node in told} == {
+        "good": "success", "bad": "error", "after": "skipped",
+        "accepted_values_good_id__1": "fail",
+    }  # fmt: skip
+    assert [(node.number, node.total) for node in told] == [(n, 4) for n in range(1, 5)]
+    assert "ann@example.org" not in "".join(map(str, told))
     assert "2 of 4 nodes failed, 1 skipped" in message
     assert "model bad: error" in message
     assert "invalid input syntax for type integer" in message
@@ -103,6 +111,30 @@ def test_every_failed_node_is_named_with_its_reason_and_without_values(
     assert "test accepted_values_good_id__1: fail" in message
     assert "Got 1 result" in message
     assert str(settings.home / "dbt" / "all.log") in message
+
+
+def test_a_node_is_told_while_the_others_still_run(
+    warehouse: Warehouse, settings: Settings, project: Path
+) -> None:
+    (project / "models/slow.sql").write_text(
+        "select 1 as id from {{ ref('good') }}, pg_sleep(2) limit 1"
+    )
+    told: list[tuple[float, NodeDone]] = []
+    run = transform.build(
+        warehouse, settings, "all", [], project=project,
+        listener=lambda node: told.append((time.monotonic(), node)),
+    )  # fmt: skip
+    (first, good), (last, slow) = told
+    assert (good.name, slow.name) == ("good", "slow")
+    assert last - first > 1
+    assert {node.name: node.seconds for _, node in told} == {
+        node.name: pytest.approx(node.seconds, abs=0.5) for node in run.nodes
+    }
+    again: list[NodeDone] = []
+    transform.build(
+        warehouse, settings, "all", ["--select", "good"], project=project, listener=again.append
+    )
+    assert [(node.name, node.total) for node in again] == [("good", 1)], "of this call alone"
 
 
 def test_a_project_that_does_not_parse_shows_what_dbt_said(

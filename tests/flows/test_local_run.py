@@ -31,7 +31,8 @@ from crmhouse.settings import load_settings
 from flows.local import run_refresh
 
 told = []
-result = run_refresh(load_settings(Path(sys.argv[1])), tell=lambda what, share: told.append(share))
+settings = load_settings(Path(sys.argv[1]))
+result = run_refresh(settings, tell=lambda what, share, detail: told.append(share))
 print(json.dumps({
     "outcome": result.outcome, "status": result.status, "slices": len(result.slices),
     "told": told, "url": os.environ["PREFECT_API_URL"], "run_id": str(result.run_id),

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prefect_server import wait_for
 from project import fingerprint
 
 from crmhouse import pipeline
+from flows import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,6 +151,17 @@ def test_a_run_with_a_red_gate_shows_its_gates_and_its_reason(
     assert any(row["status"] == "failed" for row in json.loads(shown["gates"]))
 
 
+def test_a_red_gate_is_an_event_that_names_what_failed(red: RedRun, prefect: PrefectServer) -> None:
+    assert red.said
+    (event,) = wait_for(
+        lambda: of_name(prefect, events.GATE_FAILED), seconds=60, what="the event of the gate"
+    )
+    payload = event["payload"]
+    assert (payload["gate"], payload["expectations"], payload["failed"]) == ("raw", BROKEN, "1")
+    assert f"- {BROKEN}: 1 of " in payload["message"]
+    assert event["resource"]["prefect.resource.id"].startswith("crmhouse.warehouse.")
+
+
 def test_a_second_run_at_once_is_refused_and_changes_nothing(
     refresh: Any, project_warehouse: Warehouse
 ) -> None:
@@ -172,9 +185,22 @@ def test_a_stream_that_fails_makes_the_run_partial_and_stops_no_other(
     assert said == {"outcome": "nothing new", "status": "partial", "failures": ["customers"]}
     run = refresh_runs(prefect)[0]
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Partial")
+    (event,) = wait_for(
+        lambda: of_name(prefect, events.SYNC_FAILED), seconds=60, what="the event of the sync"
+    )
+    assert (event["payload"]["source"], event["payload"]["streams"]) == ("shopify", "customers")
+    assert "customers.jsonl" in event["payload"]["message"]
     rows = json.loads(prefect.artifacts(run)["rows-per-stream"])
     assert [row["stream"] for row in rows if row["error"]] == ["customers"]
     assert len(rows) > 1
+
+
+def of_name(server: PrefectServer, name: str) -> list[dict[str, Any]]:
+    """The events of a name."""
+    found: list[dict[str, Any]] = server.call(
+        "/events/filter", {"filter": {"event": {"name": [name]}}}
+    )["events"]
+    return found
 
 
 def refresh_runs(server: PrefectServer) -> list[dict[str, Any]]:
