@@ -14,13 +14,13 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from project import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 POOL = "crmhouse"
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -113,7 +113,11 @@ def prefect_server(home: Path) -> Iterator[PrefectServer]:
 @contextmanager
 def worker(server: PrefectServer, **more: str) -> Iterator[None]:
     """Have a process worker serve the pool of the deployments."""
-    server.prefect("work-pool", "create", POOL, "--type", "process", "--overwrite", cwd=server.home)
+    template = Path(__file__).parents[2] / "deployments" / "work_pools" / "process.json"
+    server.prefect(
+        "work-pool", "create", POOL, "--type", "process", "--overwrite",
+        "--base-job-template", str(template), cwd=server.home,
+    )  # fmt: skip
     command = ["worker", "start", "--pool", POOL, "--type", "process"]
     with _process(command, server.environment(**more), server.home / "worker.log"):
         yield
