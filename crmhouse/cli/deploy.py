@@ -81,7 +81,7 @@ def _short(value: object) -> str:
 
 
 def _summary(found: Plan, *, only_plan: bool) -> str:
-    actions = [change.action for change in found.changes]
+    actions: list[str] = [change.action for change in found.changes]
     counts = ", ".join(f"{actions.count(action)} {action}" for action in _ACTIONS)
     said = f"{'Plan' if only_plan else 'Done'}: {counts}, {found.unchanged} unchanged."
     lines = [said]

@@ -88,7 +88,7 @@ def resources(
     if flow is None:
         return
     name = f"{flow.name}/{entry.name}"
-    schema = json.loads(parameter_schema(flow).model_dump_json())
+    schema = without_empty_parts(json.loads(parameter_schema(flow).model_dump_json()))
     _check_parameters(entry.parameters, schema, where, faults, entry.enforce_parameter_schema)
     yield Resource("flow", flow.name, {}, ours=False)
     limit = entry.concurrency_limit
@@ -124,6 +124,11 @@ def resources(
             yield Resource(
                 "schedule", f"{name}/{schedule.slug}", fields, paused=not schedule.active
             )
+
+
+def without_empty_parts(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a parameter schema does not need; Prefect's own deploy does so, too."""
+    return {key: part for key, part in schema.items() if part or key == "properties"}
 
 
 def timing_of(raw: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,9 @@ POOL = "crmhouse"
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 DATABASE = "prefect"
 CREDENTIALS = "operator:correct horse"
-SETTINGS = Path(__file__).parents[2] / "deployments" / "prefect_server.env"
+DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
+SETTINGS = DEPLOYMENTS / "prefect_server.env"
+TEMPLATE = DEPLOYMENTS / "work_pools" / "process.json"
 _AUTHORIZATION = f"Basic {base64.b64encode(CREDENTIALS.encode()).decode()}"
 
 
@@ -233,9 +235,11 @@ def worker(server: PrefectServer, **more: str) -> Iterator[Service]:
 
 
 def make_pool(server: PrefectServer, name: str) -> None:
-    """Make a work pool for process workers, unless it is there."""
+    """Make a work pool for process workers with our template, unless it is there."""
     if name not in {pool["name"] for pool in server.call("/work_pools/filter", {})}:
-        server.call("/work_pools/", {"name": name, "type": "process"})
+        template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+        body = {"name": name, "type": "process", "base_job_template": template}
+        server.call("/work_pools/", body)
 
 
 def wait_for(found: Callable[[], Any], *, seconds: float, what: str) -> Any:
