@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -93,7 +95,7 @@ def undisturbed(
     new_company: Callable[[str], Company],
     prefect: PrefectServer,
     prefect_process: Service,  # noqa: ARG001  # it keeps the record
-) -> Callable[[], Company]:
+) -> Iterator[Callable[[], Company]]:
     """Starts the run of a company that nothing disturbs; waits for its end where it is needed."""
     calm = new_company("calm")
     talk = {name: prefect.environment()[name] for name in TALK}
@@ -106,7 +108,10 @@ def undisturbed(
         assert process.returncode == 0, said[-3000:]
         return calm
 
-    return published
+    yield published
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

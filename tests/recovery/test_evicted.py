@@ -37,7 +37,8 @@ LATE = EXPORTED["shopify"][-1].name
 
 def test_a_sync_that_is_told_to_go_leaves_in_time_and_goes_on_where_it_was(
     deployments: dict[str, Deployment], prefect: PrefectServer,
-    new_company: Callable[[str], Company], golden: Callable[[], dict[str, str]], tmp_path: Path, faults: Faults,
+    new_company: Callable[[str], Company], golden: Callable[[], dict[str, str]],
+    tmp_path: Path, faults: Faults,
 ) -> None:  # fmt: skip
     evicted = new_company("evicted")
     warehouse = evicted.warehouse
