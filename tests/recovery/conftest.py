@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,22 +91,39 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def calm(
+def undisturbed(
     new_company: Callable[[str], Company],
     prefect: PrefectServer,
     prefect_process: Service,  # noqa: ARG001  # it keeps the record
-) -> Company:
-    """A company that nothing disturbs, with its marts."""
+) -> Iterator[Callable[[], Company]]:
+    """Starts the run of a company that nothing disturbs; waits for its end where it is needed."""
     calm = new_company("calm")
     talk = {name: prefect.environment()[name] for name in TALK}
-    replace(calm.project, variables={**calm.variables, **talk}).run()
-    return calm
+    project = replace(calm.project, variables={**calm.variables, **talk})
+    process = project.start("run")
+
+    @cache
+    def published() -> Company:
+        said, _ = process.communicate(timeout=1200)
+        assert process.returncode == 0, said[-3000:]
+        return calm
+
+    yield published
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @pytest.fixture(scope="session")
-def golden(calm: Company) -> dict[str, str]:
-    """What raw, identity and marts hold when nothing is disturbed."""
-    return everything(calm.warehouse)
+def golden(undisturbed: Callable[[], Company]) -> Callable[[], dict[str, str]]:
+    """Tells what raw, identity and marts hold when nothing is disturbed."""
+    return lambda: everything(undisturbed().warehouse)
+
+
+@pytest.fixture(scope="session")
+def calm(undisturbed: Callable[[], Company]) -> Company:
+    """A company with its marts."""
+    return undisturbed()
 
 
 @pytest.fixture(scope="session")

@@ -172,9 +172,7 @@ def execute(
     server: PrefectServer, run: dict[str, Any], log: Path, **variables: str
 ) -> subprocess.Popen[bytes]:
     """Start the program that a pod of a run consists of."""
-    environment = server.environment(
-        PREFECT__FLOW_RUN_ID=run["id"], PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30", **variables
-    )
+    environment = server.environment(PREFECT__FLOW_RUN_ID=run["id"], **variables)
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "prefect", "flow-run", "execute"],
