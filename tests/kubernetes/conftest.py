@@ -100,8 +100,8 @@ def platform(
     folder = tmp_path_factory.mktemp("kubernetes")
     (folder / "rates.csv").write_text(RATES, encoding="utf-8")
     release = rendered({"config": _config(folder)})
-    folders = {path: folder / path.strip("/").replace("/", "-") for path in
-               ("/etc/crmhouse", "/var/lib/crmhouse", "/tmp", "/scripts")}  # fmt: skip  # noqa: S108
+    mounts = ("/etc/crmhouse", "/var/lib/crmhouse", "/scripts")
+    folders = {path: folder / path.strip("/").replace("/", "-") for path in mounts}
     for path in folders.values():
         path.mkdir()
     for name, content in _data(release, "crmhouse-config").items():
