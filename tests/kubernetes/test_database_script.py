@@ -7,12 +7,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from chart import CHART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psycopg
 
     from crmhouse.warehouse import Warehouse
 

@@ -84,6 +84,18 @@ def story(platform: Platform) -> Story:
     return Story({name: platform.run(run_id) for name, run_id in ids.items()}, logs, unseen)
 
 
+def test_who_waits_for_the_server_with_a_wrong_password_gives_up(platform: Platform) -> None:
+    worker = next(pod for pod in pods_of(rendered()) if pod.component == "worker")
+    done = platform.cluster.run(
+        worker.spec["initContainers"][0],
+        PREFECT_API_URL=platform.server.url,
+        PREFECT_API_AUTH_STRING="operator:wrong",
+    )
+    assert done.returncode == 1
+    assert "HTTP 401" in done.stderr
+    assert "wrong" not in done.stderr
+
+
 def test_a_sync_in_a_pod_lands_what_the_source_has(
     story: Story, module_warehouse: Warehouse
 ) -> None:

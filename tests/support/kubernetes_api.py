@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import threading
 import uuid
 from contextlib import contextmanager
@@ -119,6 +120,14 @@ class Cluster:
             if mount in self.folders and (value == mount or value.startswith(f"{mount}/")):
                 return f"{self.folders[mount]}{value.removeprefix(mount)}"
         return value
+
+    def run(self, container: Mapping[str, Any], **changed: str) -> subprocess.CompletedProcess[str]:
+        """Run a container's command to its end, with some variables changed."""
+        command = list(container["command"])
+        for mount, folder in self.folders.items():
+            command = [argument.replace(f"{mount}/", f"{folder}/") for argument in command]
+        env = {**self.environment_of(container), **changed}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     def jobs_of(self, run_id: str) -> list[Manifest]:
         """Return the Jobs of a flow run, the oldest first."""
