@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from typing import TYPE_CHECKING, Any
 
 import helm_python
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from chart import CHART, EVERYTHING, NAMESPACE, VALUES, evaluation, rendered
 from flow_jobs import deployments, job_of, packaged_template, template_of
+from project import KEYS
 
 from crmhouse.literal_secrets import refuse_literal_secrets
 from crmhouse.settings import load_settings
@@ -97,8 +97,8 @@ def test_every_source_of_the_evaluation_is_one_that_its_connector_takes(
 ) -> None:
     text = config_of(evaluation())["crmhouse.yaml"]
     (tmp_path / "crmhouse.yaml").write_text(text, encoding="utf-8")
-    for name in re.findall(r"\$\{(\w+)\}", text):
-        monkeypatch.setenv(name, "anything")
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / "crmhouse.yaml")
     assert len(settings.sources) == 5
     for source in settings.sources:
