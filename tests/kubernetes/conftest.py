@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from chart import NAMESPACE, rendered
+from hardening import pods_of
 from kubernetes_api import Cluster, running
 from prefect_server import CREDENTIALS, FINAL, PrefectServer, Service, prefect_server, wait_for
 from project import FX_RATES
@@ -100,10 +100,12 @@ def platform(
     folder = tmp_path_factory.mktemp("kubernetes")
     (folder / "rates.csv").write_text(RATES, encoding="utf-8")
     release = rendered({"config": _config(folder)})
-    folders = {path: folder / path.strip("/").replace("/", "-") for path in
-               ("/etc/crmhouse", "/var/lib/crmhouse", "/tmp", "/scripts")}  # fmt: skip  # noqa: S108
+    mounts = ("/etc/crmhouse", "/var/lib/crmhouse", "/scripts")
+    folders = {path: folder / path.strip("/").replace("/", "-") for path in mounts}
     for path in folders.values():
         path.mkdir()
+    for name, content in _data(release, "crmhouse-scripts").items():
+        (folders["/scripts"] / name).write_text(content, encoding="utf-8")
     for name, content in _data(release, "crmhouse-config").items():
         text = content
         if name == "crmhouse.yaml":  # the one file that refers to a path below a mount
@@ -143,23 +145,19 @@ def _data(release: list[Manifest], name: str) -> dict[str, str]:
     return found
 
 
-def _container(release: list[Manifest], kind: str, component: str) -> dict[str, Any]:
-    for manifest in release:
-        labels = manifest["metadata"]["labels"]
-        if manifest["kind"] == kind and labels["app.kubernetes.io/component"] == component:
-            found: dict[str, Any] = manifest["spec"]["template"]["spec"]["containers"][0]
-            return found
+def _pod(release: list[Manifest], component: str) -> dict[str, Any]:
+    for pod in pods_of(release):
+        if pod.component == component:
+            return pod.spec
     raise AssertionError(component)
 
 
 def _deploy(prefect: PrefectServer, release: list[Manifest], cluster: Cluster) -> None:
     """Do what the chart's deploy Job does, and add the flow of the tests."""
-    container = _container(release, "Job", "deploy")
-    env = {**cluster.environment_of(container), "PREFECT_API_URL": prefect.url}
-    done = subprocess.run(
-        container["command"], env=env, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    pod = _pod(release, "deploy")
+    for container in (*pod["initContainers"], *pod["containers"]):
+        done = cluster.run(container, PREFECT_API_URL=prefect.url)
+        assert done.returncode == 0, done.stdout + done.stderr
     flow = prefect.call("/flows/", {"name": "wait"})
     prefect.call(
         "/deployments/",
@@ -172,7 +170,10 @@ def _worker(prefect: PrefectServer, release: list[Manifest], cluster: Cluster, h
     """Start the chart's worker: its command and variables, but for the addresses."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    container = _container(release, "Deployment", "worker")
+    pod = _pod(release, "worker")
+    for container in pod["initContainers"]:
+        assert cluster.run(container, PREFECT_API_URL=prefect.url).returncode == 0
+    container = pod["containers"][0]
     env = {
         **cluster.environment_of(container),
         "PREFECT_API_URL": prefect.url,

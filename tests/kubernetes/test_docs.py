@@ -7,8 +7,7 @@ import re
 import pytest
 from chart import ROOT, evaluation, rendered
 from hardening import pods_of
-
-from simulators.systems import SYSTEMS
+from project import KEYS
 
 pytestmark = pytest.mark.xdist_group("kubernetes-chart")
 
@@ -44,11 +43,7 @@ def test_every_secret_that_the_evaluation_needs_is_made_and_no_other() -> None:
 
 
 def test_the_secrets_of_the_sources_open_the_stand_ins() -> None:
-    assert made()["crmhouse-sources"] == {
-        f"STAND_IN_{name}_{option}".upper(): value
-        for name, system in SYSTEMS.items()
-        for option, value in system.credentials.items()
-    }
+    assert made()["crmhouse-sources"] == KEYS
 
 
 def test_the_urls_lead_to_services_of_the_chart() -> None:

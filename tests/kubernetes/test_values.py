@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import helm_python
 import pytest
 import yaml
 from chart import CHART, EVERYTHING, NAMESPACE, VALUES, evaluation, rendered
 from flow_jobs import deployments, job_of, packaged_template, template_of
+from project import KEYS
 
 from crmhouse.literal_secrets import refuse_literal_secrets
 from crmhouse.settings import load_settings
+from ingestion.sources import connector
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("kubernetes-chart")
 
@@ -78,13 +83,26 @@ def config_of(values: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_the_rendered_configuration_is_one_that_crmhouse_takes(name: str, tmp_path: Any) -> None:
+def test_the_rendered_configuration_is_one_that_crmhouse_takes(name: str, tmp_path: Path) -> None:
     file = tmp_path / "crmhouse.yaml"
     file.write_text(config_of(VALUES[name])["crmhouse.yaml"], encoding="utf-8")
     settings = load_settings(file)
     assert settings.orchestration.work_pool_type == "kubernetes"
     assert str(settings.orchestration.base_job_template) == "/etc/crmhouse/base-job-template.json"
     refuse_literal_secrets(yaml.safe_load(file.read_text(encoding="utf-8")), file)
+
+
+def test_every_source_of_the_evaluation_is_one_that_its_connector_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = config_of(evaluation())["crmhouse.yaml"]
+    (tmp_path / "crmhouse.yaml").write_text(text, encoding="utf-8")
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(tmp_path / "crmhouse.yaml")
+    assert len(settings.sources) == 5
+    for source in settings.sources:
+        assert connector(settings, source)
 
 
 def test_schedules_of_the_values_replace_those_of_the_deployments_and_nothing_else() -> None:

@@ -48,7 +48,8 @@ def story(platform: Platform) -> Story:
     cluster = platform.cluster
     ids = {name: platform.wait(name) for name in WAITING}
     ids["sync"] = platform.start("sync-source/reference")
-    ids["no-image"] = platform.wait("no-image", job_variables={"image": MISSING_IMAGE})
+    for name in ("no-image", "never-begins"):
+        ids[name] = platform.wait(name, job_variables={"image": MISSING_IMAGE})
     ids["too-early"] = platform.wait("too-early")
     # Its process lives, and has not yet said so to Prefect.
     wait_for(lambda: cluster.phase_of(ids["too-early"]) == "Running", seconds=240, what="the pod")
@@ -61,12 +62,12 @@ def story(platform: Platform) -> Story:
     cluster.run_out_of_memory(ids["out-of-memory"])
     cluster.evict(ids["evicted"])
     cluster.delete_job(ids["deleted"])
-    platform.server.call(
-        f"/flow_runs/{ids['cancelled']}/set_state", {"state": {"type": "CANCELLING"}}
-    )
+    platform.until_log(ids["never-begins"], "Image pull failed")
+    for name in ("cancelled", "never-begins"):
+        platform.server.call(f"/flow_runs/{ids[name]}/set_state", {"state": {"type": "CANCELLING"}})
     logs = {"no-image": platform.until_log(ids["no-image"], "Image pull failed")}
     cluster.pass_deadline(ids["no-image"])
-    for name in ("out-of-memory", "deleted", "cancelled", "no-image", "too-early", "sync"):
+    for name in ids.keys() - {"evicted", "goes-on", "dies-unseen"}:
         platform.until(ids[name])
     wait_for(lambda: len(cluster.jobs_of(ids["evicted"])) == 2, seconds=240, what="the second Job")
     platform.let_go("evicted")
@@ -81,6 +82,18 @@ def story(platform: Platform) -> Story:
     platform.worker.start()
     platform.until(ids["dies-unseen"])
     return Story({name: platform.run(run_id) for name, run_id in ids.items()}, logs, unseen)
+
+
+def test_who_waits_for_the_server_with_a_wrong_password_gives_up(platform: Platform) -> None:
+    worker = next(pod for pod in pods_of(rendered()) if pod.component == "worker")
+    done = platform.cluster.run(
+        worker.spec["initContainers"][0],
+        PREFECT_API_URL=platform.server.url,
+        PREFECT_API_AUTH_STRING="operator:wrong",
+    )
+    assert done.returncode == 1
+    assert "HTTP 401" in done.stderr
+    assert "wrong" not in done.stderr
 
 
 def test_a_sync_in_a_pod_lands_what_the_source_has(
@@ -135,6 +148,14 @@ def test_a_cancelled_run_is_over_and_so_is_its_pod(story: Story, platform: Platf
     assert platform.cluster.phase_of(run["id"]) != "Running"
 
 
+def test_a_run_that_is_cancelled_before_it_begins_takes_its_job_with_it(
+    story: Story, platform: Platform
+) -> None:
+    run = story.runs["never-begins"]
+    assert run["state_type"] == "CANCELLED"
+    assert platform.cluster.jobs_of(run["id"]) == []
+
+
 def test_a_pod_does_not_need_the_worker(story: Story) -> None:
     assert story.runs["goes-on"]["state_type"] == "COMPLETED"
 
@@ -159,7 +180,7 @@ def test_the_jobs_that_it_makes_are_hardened_and_hold_no_secret(
     story: Story,  # noqa: ARG001
     platform: Platform,
 ) -> None:
-    assert len(platform.cluster.manifests) == len(WAITING) + 4
+    assert len(platform.cluster.manifests) == len(WAITING) + 5
     for sent in platform.cluster.manifests:
         job = as_stored(sent)
         assert faults(job, VERSIONS[0]) + faults(job, VERSIONS[-1]) == []

@@ -117,6 +117,10 @@ def test_options_that_cannot_work_are_refused_before_anything_is_asked(
         connector(*org.configured(**options))
 
 
+def test_a_stand_in_in_the_same_private_network_may_be_asked_without_tls(org: Org) -> None:
+    connector(*org.configured(url="http://crmhouse-simulators:8765/salesforce"))
+
+
 def test_no_secret_and_no_value_gets_into_log_or_errors(
     org: Org, caplog: pytest.LogCaptureFixture
 ) -> None:

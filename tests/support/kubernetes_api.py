@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import threading
 import uuid
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class Cluster:
         namespace: the only one.
         role: verbs that are granted, by API group and resource.
         keys: content of the Secrets, by name and key.
-        folders: where each mount path of a pod is.
+        folders: where the mount paths of pods are, but for those that this machine has.
         environment: what the image sets.
         asked: calls that were let through.
         refused: calls that the Role does not grant.
@@ -116,9 +117,17 @@ class Cluster:
     def _here(self, value: str, mounts: list[str]) -> str:
         """Return a value that is a path below a mount as the path that it has here."""
         for mount in mounts:
-            if value == mount or value.startswith(f"{mount}/"):
+            if mount in self.folders and (value == mount or value.startswith(f"{mount}/")):
                 return f"{self.folders[mount]}{value.removeprefix(mount)}"
         return value
+
+    def run(self, container: Mapping[str, Any], **changed: str) -> subprocess.CompletedProcess[str]:
+        """Run a container's command to its end, with some variables changed."""
+        command = list(container["command"])
+        for mount, folder in self.folders.items():
+            command = [argument.replace(f"{mount}/", f"{folder}/") for argument in command]
+        env = {**self.environment_of(container), **changed}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     def jobs_of(self, run_id: str) -> list[Manifest]:
         """Return the Jobs of a flow run, the oldest first."""
@@ -172,8 +181,10 @@ class Cluster:
         self._call(act)
 
     def delete_job(self, run_id: str) -> None:
-        """Delete the Job of a run, as somebody with kubectl would."""
-        self._call(lambda: self._delete(self.jobs_of(run_id)[-1]["metadata"]["name"]))
+        """Delete the Job of a run, whose node is gone, too."""
+        self._call(
+            lambda: self._delete(self.jobs_of(run_id)[-1]["metadata"]["name"], signal.SIGKILL)
+        )
 
     def _call(self, act: Callable[[], None]) -> None:
         async def acted() -> None:
@@ -308,17 +319,17 @@ class Cluster:
         name = request.match_info["name"]
         if name not in self._objects[JOBS]:
             return _status(404, "NotFound", "there is no such job")
-        self._delete(name)
+        self._delete(name, signal.SIGTERM)
         return _json({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
-    def _delete(self, name: str) -> None:
-        """Delete a Job with its pod, whose process gets the signal it would get."""
+    def _delete(self, name: str, number: int) -> None:
+        """Delete a Job with its pod, whose process gets a signal."""
         self._remove(JOBS, name)
         for pod in [*self._objects[PODS].values()]:
             if pod["metadata"]["labels"].get("job-name") == name:
                 self._remove(PODS, pod["metadata"]["name"])
                 if process := self._processes.get(pod["metadata"]["name"]):
-                    os.killpg(process.pid, signal.SIGKILL)
+                    os.killpg(process.pid, number)
 
     async def _run(self, job: Manifest, pod: Manifest) -> None:
         container = pod["spec"]["containers"][0]
@@ -351,10 +362,11 @@ class Cluster:
         self._finish(job, "Failed" if failed else "Complete", reason)
 
     def _set(self, pod: Manifest, phase: str, state: dict[str, Any]) -> None:
-        pod["status"] |= {
-            "phase": phase,
-            "containerStatuses": [{"name": "prefect-job", "restartCount": 0, "state": state}],
-        }
+        container = {
+            "name": "prefect-job", "image": pod["spec"]["containers"][0]["image"], "imageID": "",
+            "ready": "running" in state, "restartCount": 0, "state": state,
+        }  # fmt: skip
+        pod["status"] |= {"phase": phase, "containerStatuses": [container]}
         self._store(PODS, pod, "MODIFIED")
 
     def _finish(self, job: Manifest, kind: str, reason: str) -> None:
