@@ -6,8 +6,9 @@ from pathlib import Path  # pydantic needs it at run time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from crmhouse.errors import ConfigurationError
 from crmhouse.variables import expand
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -23,6 +24,8 @@ def _zone(name: str) -> str:
     return name
 
 
+# An address, or the variable that holds it until a deploy opens it.
+Address = Annotated[str, Field(pattern=r"^(?:\$\{[A-Z][A-Z0-9_]*\}|[^@\s,]+@[^@\s,]+)$")]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 
 
@@ -56,8 +59,8 @@ class MailTarget(BaseModel):
     password: SecretStr | None = Field(
         default=None, description="The password of `user`, as `${NAME_OF_A_VARIABLE}`."
     )
-    sender: str = Field(description="The address that alerts come from.")
-    to: tuple[str, ...] = Field(min_length=1, description="The addresses that alerts go to.")
+    sender: Address = Field(description="The address that alerts come from.")
+    to: tuple[Address, ...] = Field(min_length=1, description="The addresses that alerts go to.")
 
 
 class Notifications(BaseModel):
@@ -79,8 +82,15 @@ class Notifications(BaseModel):
             ConfigurationError: names a variable that is not set.
         """
         content = _revealed(self.model_dump(exclude_none=True))
-        place = "The settings"
-        return Notifications(**expand(content, place, at="orchestration.notifications"))
+        at = "orchestration.notifications"
+        try:
+            return Notifications(**expand(content, "The settings", at=at))
+        except ValidationError as error:
+            faults = error.errors(include_input=False, include_url=False)
+            places = ", ".join(".".join(map(str, fault["loc"])) for fault in faults)
+            raise ConfigurationError(
+                f"{at}: what the environment holds for {places} is not valid."
+            ) from None
 
 
 class OrchestrationSettings(BaseModel):

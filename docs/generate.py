@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 from crmhouse.cli import main as command_line
+from crmhouse.orchestration import MailTarget, Notifications, OrchestrationSettings, WorkQueue
 from crmhouse.settings import DbtSettings, RetentionSettings, Settings, SourceConfig
 from ingestion.sources import KINDS
 from ingestion.sources.databases.options import TableOptions
@@ -63,9 +64,20 @@ def _settings() -> Iterator[str]:
         "In `crmhouse.yaml`, or as an environment variable, which wins. Secrets come from the\n"
         "environment only: the file may refer to a variable as `${NAME}`.\n"
     )
-    yield from _table(Settings, "CRMHOUSE_", skip={"dbt", "retention", "sources", *NOT_SETTINGS})
+    yield from _table(
+        Settings, "CRMHOUSE_", skip={"dbt", "orchestration", "retention", "sources", *NOT_SETTINGS}
+    )
     yield "\n## dbt\n"
     yield from _table(DbtSettings, "CRMHOUSE_DBT__")
+    yield "\n## orchestration\n"
+    yield from _table(OrchestrationSettings, "CRMHOUSE_ORCHESTRATION__", skip={"notifications"})
+    yield "\n### Each entry of orchestration.work_queues\n"
+    yield from _table(WorkQueue)
+    yield "\n### orchestration.notifications\n"
+    targets = "CRMHOUSE_ORCHESTRATION__NOTIFICATIONS__"
+    yield from _table(Notifications, targets, skip={"mail"})
+    yield "\n### orchestration.notifications.mail\n"
+    yield from _table(MailTarget, f"{targets}MAIL__")
     yield "\n## retention\n"
     yield from _table(RetentionSettings, "CRMHOUSE_RETENTION__")
     yield "\n## Each entry of sources\n"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flows.deployment import Change, Plan
 
 _WIDEST = 60
+_ACTIONS = ("create", "change", "remove")
 
 
 @click.command()
@@ -38,11 +39,11 @@ def deploy(app: App, only_plan: bool, prune: bool, form: str) -> None:
     if form == "json":
         emit_json({**_content(found), "applied": not only_plan})
         return
-    title = "Would change" if only_plan else "Changed"
     if found.changes:
         rows = [row for change in found.changes for row in _rows(change)]
+        title = "What would change" if only_plan else "What was changed"
         emit_tables(Table(title, ("action", "what", "name", "field", "old", "new"), rows))
-    click.echo(_summary(found, title), err=True)
+    click.echo(_summary(found, only_plan=only_plan), err=True)
 
 
 def _content(found: Plan) -> dict[str, Any]:
@@ -79,12 +80,11 @@ def _short(value: object) -> str:
     return line if len(line) <= _WIDEST else f"{line[:_WIDEST]}…"
 
 
-def _summary(found: Plan, title: str) -> str:
-    actions = [change.action for change in found.changes]
-    lines = [
-        f"{title}: {actions.count('create')} created, {actions.count('change')} changed, "
-        f"{actions.count('remove')} removed; {found.unchanged} as they are."
-    ]
+def _summary(found: Plan, *, only_plan: bool) -> str:
+    actions: list[str] = [change.action for change in found.changes]
+    counts = ", ".join(f"{actions.count(action)} {action}" for action in _ACTIONS)
+    said = f"{'Plan' if only_plan else 'Done'}: {counts}, {found.unchanged} unchanged."
+    lines = [said]
     lines += [f"Paused, and stays so: {name}" for name in found.paused]
     lines += [f"No longer declared, --prune removes it: {name}" for name in found.left]
     return "\n".join(lines)

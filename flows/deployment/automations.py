@@ -153,9 +153,7 @@ def references(fields: dict[str, Any]) -> Iterator[tuple[Kind, str]]:
                     yield kind, value
 
 
-def _to_targets(
-    actions: list[dict[str, Any]], targets: Sequence[str]
-) -> Iterator[dict[str, Any]]:
+def _to_targets(actions: list[dict[str, Any]], targets: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Make an action to the alerts one to each target; without any it only marks."""
     for action in actions:
         if not isinstance(action, dict) or action.get("block_document_id") != ALERTS:
@@ -195,9 +193,7 @@ def _fields(parsed: AutomationCore, names: Mapping[str, str]) -> dict[str, Any]:
 
 def _sorted(value: Any) -> Any:  # noqa: ANN401  # any JSON
     if isinstance(value, dict):
-        return {
-            key: sorted(item) if key in _SETS else _sorted(item) for key, item in value.items()
-        }
+        return {key: sorted(item) if key in _SETS else _sorted(item) for key, item in value.items()}
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 

@@ -45,9 +45,7 @@ def declare(settings: Settings, server: Server) -> State:
     path = _prefect_file(settings)
     file = read_prefect_file(path, _variable(server))
     entries = deployments.entries(file, settings, faults)
-    steps = deployments.pull_steps(
-        _project(settings), file, settings.orchestration.work_pool_type
-    )
+    steps = deployments.pull_steps(_project(settings), file, settings.orchestration.work_pool_type)
     queues = set(settings.orchestration.work_queues)
     for entry in entries:
         where = f"{path}: {entry.name}"
@@ -187,7 +185,9 @@ def _check_references(found: State, server: Server, faults: Faults) -> None:
         elif resource.kind == "deployment":
             for block in _BLOCK.findall(repr(resource.fields["job_variables"])):
                 if not _is_there(server, "block", "/".join(block)):
-                    faults.add(f"deployment {resource.name}", f"there is no block {'/'.join(block)}")
+                    faults.add(
+                        f"deployment {resource.name}", f"there is no block {'/'.join(block)}"
+                    )
 
 
 def _is_there(server: Server, kind: str, name: str) -> bool:

@@ -88,12 +88,10 @@ def resources(
     if flow is None:
         return
     name = f"{flow.name}/{entry.name}"
-    schema = json.loads(parameter_schema(flow).model_dump_json())
+    schema = without_empty_parts(json.loads(parameter_schema(flow).model_dump_json()))
     _check_parameters(entry.parameters, schema, where, faults, entry.enforce_parameter_schema)
     yield Resource("flow", flow.name, {}, ours=False)
     limit = entry.concurrency_limit
-    if isinstance(limit, int):
-        limit = ConcurrencyEntry(limit=limit)
     yield Resource(
         "deployment",
         name,
@@ -118,13 +116,19 @@ def resources(
         faults.add(where, f"the slug {twice} stands twice")
     for schedule in entry.schedules:
         place = f"{where}, schedule {schedule.slug}"
-        parameters = {**entry.parameters, **schedule.parameters}
-        _check_parameters(parameters, schema, place, faults, entry.enforce_parameter_schema)
+        if parameters := schedule.parameters:
+            merged = {**entry.parameters, **parameters}
+            _check_parameters(merged, schema, place, faults, entry.enforce_parameter_schema)
         if timing := _timing(schedule, place, faults):
-            fields = {**timing, "parameters": schedule.parameters}
+            fields = {**timing, "parameters": parameters}
             yield Resource(
                 "schedule", f"{name}/{schedule.slug}", fields, paused=not schedule.active
             )
+
+
+def without_empty_parts(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a parameter schema does not need; Prefect's own deploy does so, too."""
+    return {key: part for key, part in schema.items() if part or key == "properties"}
 
 
 def timing_of(raw: dict[str, Any]) -> dict[str, Any]:

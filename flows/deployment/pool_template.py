@@ -7,9 +7,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
+from prefect.client.orchestration import PrefectClient
 from prefect.utilities.schema_tools import validate
 from prefect.utilities.schema_tools.validation import ValidationError as SchemaError
+from prefect.utilities.schema_tools.validation import is_valid_schema
 from pydantic import ValidationError
 
 from crmhouse.errors import ConfigurationError
@@ -37,13 +38,15 @@ def configuration_class(pool_type: str) -> type[BaseJobConfiguration]:
     if pool_type == "docker":
         from prefect_docker.worker import DockerWorkerJobConfiguration  # noqa: PLC0415  # seconds
 
-        return DockerWorkerJobConfiguration
+        docker: type[BaseJobConfiguration] = DockerWorkerJobConfiguration
+        return docker
     if pool_type == "kubernetes":
         from prefect_kubernetes.worker import (  # noqa: PLC0415  # seconds
             KubernetesWorkerJobConfiguration,
         )
 
-        return KubernetesWorkerJobConfiguration
+        kubernetes: type[BaseJobConfiguration] = KubernetesWorkerJobConfiguration
+        return kubernetes
     from prefect.workers.process import ProcessJobConfiguration  # noqa: PLC0415
 
     return ProcessJobConfiguration
@@ -85,11 +88,11 @@ def _faults(template: Any, pool_type: str) -> Iterator[str]:  # noqa: ANN401  # 
         yield f"  variables.properties.{name}: nothing uses it"
     yield from _misspelt(variables, "variables")
     try:
-        jsonschema.Draft202012Validator.check_schema(variables)
-    except jsonschema.SchemaError as error:
-        yield f"  variables: {error.message}"
+        is_valid_schema(variables, preprocess=False)
+    except ValueError as error:
+        yield f"  variables: {error}"
         return
-    yield from job_faults(template, pool_type)
+    yield from _job_faults(template, pool_type)
 
 
 def _misspelt(schema: dict[str, Any], at: str) -> Iterator[str]:
@@ -101,15 +104,15 @@ def _misspelt(schema: dict[str, Any], at: str) -> Iterator[str]:
             yield from _misspelt(inner, f"{at}.properties.{name}")
 
 
-def job_faults(
-    template: dict[str, Any], pool_type: str, job_variables: dict[str, Any] | None = None
-) -> Iterator[str]:
+def _job_faults(template: dict[str, Any], pool_type: str) -> Iterator[str]:
     """Build the job that a worker would start, and say what is wrong with it."""
     configuration = configuration_class(pool_type)
-    # References to blocks are opened when a run begins; a check needs their place only.
-    values = json.loads(json.dumps(job_variables or {}).replace("{{ prefect.blocks.", "{{ ctx."))
+    # Blocks and variables are opened when a run begins. Here their places do, and nobody is asked:
+    # without a client of its own Prefect would start a server for the answer.
+    closed = json.loads(json.dumps(template).replace("{{ prefect.", "{{ ctx."))
+    nobody = PrefectClient("http://127.0.0.1:9/api")
     try:
-        asyncio.run(configuration.from_template_and_values(template, values))
+        asyncio.run(configuration.from_template_and_values(closed, {}, client=nobody))
     except ValidationError as error:
         for place, what in faults_of(error):
             yield f"  job_configuration.{place}: {what}"

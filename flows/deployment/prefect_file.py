@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta  # pydantic needs it at run time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from crmhouse.errors import ConfigurationError
 from flows.deployment.yaml_files import faults_of, plain, read_yaml
@@ -59,6 +59,14 @@ class ConcurrencyEntry(BaseModel):
     grace_period_seconds: int | None = None
 
 
+def _limit(value: object) -> object:
+    """Let a number alone be the limit, as Prefect does."""
+    return {"limit": value} if isinstance(value, int) else value
+
+
+Limit = Annotated[ConcurrencyEntry, BeforeValidator(_limit)]
+
+
 class PoolEntry(BaseModel):
     """Where the runs of a deployment go."""
 
@@ -84,7 +92,7 @@ class DeploymentEntry(BaseModel):
     enforce_parameter_schema: bool = True
     schedules: list[ScheduleEntry] = Field(default_factory=list)
     paused: bool = False
-    concurrency_limit: int | ConcurrencyEntry | None = None
+    concurrency_limit: Limit | None = None
     work_pool: PoolEntry
     pull: Steps | None = None
     triggers: list[dict[str, Any]] = Field(default_factory=list)

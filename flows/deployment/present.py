@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows.deployment import automations
-from flows.deployment.deployments import timing_of
+from flows.deployment.deployments import timing_of, without_empty_parts
 from flows.deployment.resources import (
     AUTOMATION_PREFIX,
     BLOCK_PREFIX,
@@ -103,7 +103,8 @@ def _deployments(server: Server) -> Iterator[Resource]:
     for raw in server.every("/deployments/filter"):
         name = f"{flows[raw['flow_id']]}/{raw['name']}"
         ours = TAG in raw["tags"]
-        content = {**raw, "tags": sorted(raw["tags"])}
+        schema = without_empty_parts(raw["parameter_openapi_schema"] or {})
+        content = {**raw, "tags": sorted(raw["tags"]), "parameter_openapi_schema": schema}
         made = _resource("deployment", name, content, kept, paused=raw["paused"], ours=ours)
         made.fields["concurrency"] = _concurrency(raw)
         yield made

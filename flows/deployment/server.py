@@ -85,8 +85,8 @@ class Server:
             return response.json() if response.content else None
         except ValueError:
             raise OrchestratorError(
-                f"What answers at {self._client.api_url} is no Prefect server: {method} {path} gave "
-                "no JSON. Does PREFECT_API_URL end in /api?"
+                f"What answers at {self._client.api_url} is no Prefect server: {method} {path} "
+                "gave no JSON. Does PREFECT_API_URL end in /api?"
             ) from None
 
 

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from crmhouse.errors import OrchestratorError
 from flows.deployment import automations
-from flows.deployment.resources import Kind, Resource, State
 
 if TYPE_CHECKING:
+    from flows.deployment.resources import Kind, Resource, State
     from flows.deployment.server import Server
 
 _PLACES: dict[Kind, str] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,31 +12,32 @@ from prefect_server import wait_for
 
 if TYPE_CHECKING:
     from prefect_server import PrefectServer
+    from project import Project
 
     from crmhouse.warehouse import Warehouse
 
 pytestmark = [pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(900)]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def scheduled(
     prefect: PrefectServer,
+    project: Project,
     process_worker: None,  # noqa: ARG001  # it must be there
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
-    """A run that the scheduler made of the repository's own deployment, with a quick schedule."""
-    content = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-    content["deployments"] = [d for d in content["deployments"] if d["name"] == "sync-source"]
-    content["deployments"][0] |= {
-        "name": "every-few-seconds",
-        "parameters": {"source": "reference"},
-        "schedules": [{"slug": "quick", "interval": 10, "timezone": "Etc/UTC"}],
-    }
-    folder = tmp_path_factory.mktemp("deployed")
-    (folder / "prefect.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    prefect.prefect("--no-prompt", "deploy", "--all", cwd=folder)
-    deployment = prefect.call("/deployments/name/sync-source/every-few-seconds")
+    """A run that the scheduler made, of a source with a quick schedule in crmhouse.yaml."""
+    content = yaml.safe_load(project.config.read_text(encoding="utf-8"))
+    (reference,) = (source for source in content["sources"] if source["name"] == "reference")
+    reference["schedule"] = "10s"
+    config = tmp_path_factory.mktemp("deployed") / "crmhouse.yaml"
+    config.write_text(yaml.safe_dump(content), encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-m", "crmhouse.cli", "--config", str(config), "deploy", "--apply"],
+        env=prefect.environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    deployment = prefect.call("/deployments/name/sync-source/reference")
 
     def completed() -> dict[str, Any] | None:
         runs = prefect.runs(deployment["id"])

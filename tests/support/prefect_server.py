@@ -218,7 +218,11 @@ def settings() -> dict[str, str]:
 @contextmanager
 def worker(server: PrefectServer, **more: str) -> Iterator[Service]:
     """Have a process worker serve the pool of the deployments."""
-    server.prefect("work-pool", "create", POOL, "--type", "process", "--overwrite", cwd=server.home)
+    template = Path(__file__).parents[2] / "deployments" / "work_pools" / "process.json"
+    server.prefect(
+        "work-pool", "create", POOL, "--type", "process", "--overwrite",
+        "--base-job-template", str(template), cwd=server.home,
+    )  # fmt: skip
     command = ["worker", "start", "--pool", POOL, "--type", "process"]
     with Service(command, server.environment(**more), server.home / "worker.log") as service:
         yield service

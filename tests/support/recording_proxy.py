@@ -45,52 +45,58 @@ class Proxy:
         return self.way == "server gone" and len(self.writes) >= (self.fail_at or 10**9)
 
 
-@contextmanager
-def recording_proxy(target: int) -> Iterator[Proxy]:
-    """Listen on a free port, and pass everything on to the port of the target."""
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: Proxy
+    target: int
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_one(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            fails = False
-            if self.command not in {"GET", "HEAD"} and not self.path.endswith("/filter"):
-                proxy.writes.append(f"{self.command} {self.path}")
-                fails = len(proxy.writes) == proxy.fail_at
-            if proxy.gone:
-                self.close_connection = True
-                return
-            if fails and proxy.way == "refused":
-                self.answer(422, {"Content-Type": "application/json"}, b'{"detail": "no"}')
-                return
-            upstream = http.client.HTTPConnection("127.0.0.1", target, timeout=60)
+    def handle_one(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fails = self.command != "GET" and not self.path.endswith("/filter") and self.keep()
+        if self.proxy.gone:
+            self.close_connection = True
+        elif fails and self.proxy.way == "refused":
+            self.answer(422, {"Content-Type": "application/json"}, b'{"detail": "no"}')
+        else:
+            upstream = http.client.HTTPConnection("127.0.0.1", self.target, timeout=60)
             upstream.request(self.command, self.path, body, dict(self.headers))
             response = upstream.getresponse()
             content = response.read()
             upstream.close()
             if fails:
                 self.close_connection = True
-                return
-            self.answer(response.status, response.headers, content)
+            else:
+                self.answer(response.status, response.headers, content)
 
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_one
+    def keep(self) -> bool:
+        """Note a write, and say whether it is the one that goes wrong."""
+        self.proxy.writes.append(f"{self.command} {self.path}")
+        return len(self.proxy.writes) == self.proxy.fail_at
 
-        def answer(self, status: int, headers: Message | dict[str, str], content: bytes) -> None:
-            self.send_response(status)
-            for name in ("Content-Type", "Content-Encoding", "Retry-After"):
-                if name in headers:
-                    self.send_header(name, headers[name])
-            if status != 204:
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(self, status: int, headers: Message | dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name in ("Content-Type", "Content-Encoding", "Retry-After"):
+            if name in headers:
+                self.send_header(name, headers[name])
+        if status != http.HTTPStatus.NO_CONTENT:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        proxy = Proxy(server.server_port)
+
+for _method in ("GET", "POST", "PATCH", "PUT", "DELETE"):
+    setattr(_Handler, f"do_{_method}", _Handler.handle_one)
+
+
+@contextmanager
+def recording_proxy(target: int) -> Iterator[Proxy]:
+    """Listen on a free port, and pass everything on to the port of the target."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        _Handler.target = target
+        _Handler.proxy = proxy = Proxy(server.server_port)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
