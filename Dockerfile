@@ -14,7 +14,8 @@ COPY requirements.lock requirements-build.lock deployments/image/parts.py ./
 # The secrets are for closed networks, pip's configuration and the certificates that it may name;
 # they are there for this one command and leave nothing in a layer. Bytecode is compiled here
 # because the file system is read-only at run time; it does not depend on file times, which
-# differ after a copy. Tests and C headers of the largest libraries are imported by nothing.
+# differ after a copy. Tests and C headers of the largest libraries are imported by nothing, Arrow's
+# RPC and its own S3 neither (ours is s3fs), and of the four hundred services of AWS we know one.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_certificates \
     /tools/bin/pip install --require-hashes --no-deps --no-compile -r requirements-build.lock \
@@ -22,6 +23,9 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
         --require-hashes --no-deps --no-compile -r requirements.lock \
     && packages="$(/opt/crmhouse/bin/python -c 'import site; print(site.getsitepackages()[0])')" \
     && rm -rf "$packages/pyarrow/include" "$packages/pyarrow/tests" "$packages/pandas/tests" \
+        "$packages"/pyarrow/*flight* "$packages"/pyarrow/libarrow_s3* "$packages"/pyarrow/_s3fs* \
+    && find "$packages/botocore/data" -mindepth 1 -maxdepth 1 -type d \
+        ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -rf '{}' + \
     && find "$packages/numpy" "$packages/scipy" "$packages/networkx" -type d -name tests -prune \
         -exec rm -rf '{}' + \
     && /opt/crmhouse/bin/python parts.py requirements.lock /opt/crmhouse/share/doc/crmhouse \

@@ -69,8 +69,6 @@ def _settings() -> Iterator[str]:
     )
     yield "\n## dbt\n"
     yield from _table(DbtSettings, "CRMHOUSE_DBT__")
-    yield "\n## retention\n"
-    yield from _table(RetentionSettings, "CRMHOUSE_RETENTION__")
     yield "\n## orchestration\n"
     yield from _table(OrchestrationSettings, "CRMHOUSE_ORCHESTRATION__", skip={"notifications"})
     yield "\n### Each entry of orchestration.work_queues\n"
@@ -80,6 +78,8 @@ def _settings() -> Iterator[str]:
     yield from _table(Notifications, targets, skip={"mail"})
     yield "\n### orchestration.notifications.mail\n"
     yield from _table(MailTarget, f"{targets}MAIL__")
+    yield "\n## retention\n"
+    yield from _table(RetentionSettings, "CRMHOUSE_RETENTION__")
     yield "\n## Each entry of sources\n"
     yield from _table(SourceConfig)
 

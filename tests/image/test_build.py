@@ -83,3 +83,13 @@ def test_the_build_wrote_down_every_part_and_its_licence(engine: str, image: str
     licences = run(engine, image, "cat", f"{folder}/licences.tsv").stdout.splitlines()
     assert {"==".join(line.split("\t")[:2]) for line in licences} == parts
     assert all(line.split("\t")[2] for line in licences)
+
+
+def test_what_was_left_out_of_libraries_is_not_missed(engine: str, image: str) -> None:
+    code = (
+        "import pyarrow.csv, pyarrow.dataset, pyarrow.parquet, s3fs, botocore.session;"
+        "session = botocore.session.get_session();"
+        "[session.create_client(name, region_name='eu-central-1') for name in ('s3', 'sts')]"
+    )
+    result = run(engine, image, "python", "-c", code)
+    assert result.returncode == 0, result.stderr
