@@ -58,7 +58,7 @@ def seen(
     project: Project,
     project_warehouse: Warehouse,
 ) -> Iterator[Scrape]:
-    """A scrape of `crmhouse metrics` after a run, beside which a source fails."""
+    """A scrape of `crmhouse metrics` after a run, beside which a source fails and is held back."""
     content = yaml.safe_load(project.config.read_text(encoding="utf-8"))
     content["sources"][0]["late_after"] = "2d"
     content["sources"].append(
@@ -70,6 +70,12 @@ def seen(
         connection.execute(
             "insert into ops.sync_runs (run_id, source, stream, slice, status, started_at, seconds,"
             " error) values (%s, 'gone', '-', '-', 'failed', now(), 1, 'it does not answer')",
+            [uuid.uuid4()],
+        )
+        connection.execute(
+            "insert into ops.quarantine (source, stream, reason, detail, payload, payload_sha256,"
+            " payload_kind, slice, run_id, first_seen_at, last_seen_at, arrived_at) values ('gone',"
+            " 'files', 'invalid_json', '', '{', '', 'unreadable', '-', %s, now(), now(), now())",
             [uuid.uuid4()],
         )
     command = [shutil.which("crmhouse") or "crmhouse", "--config", str(monitored)]
@@ -89,6 +95,7 @@ def seen(
         process.communicate()
         with project_warehouse.connect() as connection:
             connection.execute("delete from ops.sync_runs where source = 'gone'")
+            connection.execute("delete from ops.quarantine where source = 'gone'")
 
 
 def labels_of(series: dict[tuple[tuple[str, str], ...], float]) -> set[str]:
