@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import uuid
 from itertools import combinations
 from pathlib import Path
@@ -78,7 +79,7 @@ def seen(
             " 'files', 'invalid_json', '', '{', '', 'unreadable', '-', %s, now(), now(), now())",
             [uuid.uuid4()],
         )
-    command = [shutil.which("crmhouse") or "crmhouse", "--config", str(monitored)]
+    command = [sys.executable, "-m", "crmhouse.cli", "--config", str(monitored)]
     process = subprocess.Popen(
         [*command, "metrics", "--port", "0"], cwd=project.folder, env=environment(),
         stdout=subprocess.PIPE, text=True,
