@@ -84,7 +84,7 @@ _STREAMS = """
         case
             when failing.failing_since is not null then 'failed'
             when last_rows.partial then 'partial'
-            when last_rows.run_id is null then 'unknown'
+            when last_rows.run_id is null and succeeded.succeeded_at is null then 'unknown'
             else 'succeeded'
         end as status,
         coalesce(last_rows.rows_extracted, 0) as rows_extracted,

@@ -88,7 +88,7 @@ class WarehouseCollector(Collector):
         except WarehouseError as error:
             self._tell(str(error))
         except psycopg.Error as error:
-            self._tell(f"{type(error).__name__}, SQLSTATE {error.sqlstate or 'unknown'}")
+            self._tell(f"{type(error).__name__}, SQLSTATE {error.sqlstate or 'unknown'}.")
         else:
             self._tell("")
             return samples
@@ -101,6 +101,8 @@ class WarehouseCollector(Collector):
             try:
                 return self._read_over(self._connection)
             except psycopg.OperationalError:
+                if not self._connection.closed:  # the warehouse answered: that it takes too long
+                    raise
                 self._drop_connection()
         self._connection = self._warehouse.connect()
         self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -119,7 +121,7 @@ class WarehouseCollector(Collector):
         """Log a problem when it begins or changes, and its end; not at each scrape."""
         if problem and problem != self._problem:
             logger.warning(
-                "The metrics cannot be read: %s. See that the warehouse runs and that a run or "
+                "The metrics cannot be read: %s See that the warehouse runs and that a run or "
                 "`crmhouse status` has prepared it.", problem,
             )  # fmt: skip
         elif self._problem and not problem:

@@ -66,7 +66,7 @@ def test_a_configuration_that_is_missing_is_exit_code_2() -> None:
 def test_the_commands_of_the_design_exist_and_each_says_what_it_does() -> None:
     assert set(main.commands) == {
         "demo", "init", "check", "quarantine", "sources", "sync", "run", "status",
-        "simulate", "warehouse",
+        "simulate", "warehouse", "metrics",
     }  # fmt: skip
     warehouse = main.commands["warehouse"]
     assert isinstance(warehouse, click.Group)
@@ -83,10 +83,10 @@ def test_everything_that_reads_speaks_json_too() -> None:
         for name, command in commands.items()
         if any("--format" in option.opts for option in command.params)
     }
-    # These write a file, start and stop a server, or hand over to psql.
+    # These write a file, start and stop a server, serve, or hand over to psql.
     assert set(commands) - speak == {
         "init", "quarantine", "simulate", "warehouse", "warehouse start", "warehouse stop",
-        "warehouse psql",
+        "warehouse psql", "metrics",
     }  # fmt: skip
 
 

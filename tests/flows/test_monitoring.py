@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import uuid
 from itertools import combinations
 from pathlib import Path
@@ -58,7 +59,7 @@ def seen(
     project: Project,
     project_warehouse: Warehouse,
 ) -> Iterator[Scrape]:
-    """A scrape of `crmhouse metrics` after a run, beside which a source fails."""
+    """A scrape of `crmhouse metrics` after a run, beside which a source fails and is held back."""
     content = yaml.safe_load(project.config.read_text(encoding="utf-8"))
     content["sources"][0]["late_after"] = "2d"
     content["sources"].append(
@@ -72,7 +73,13 @@ def seen(
             " error) values (%s, 'gone', '-', '-', 'failed', now(), 1, 'it does not answer')",
             [uuid.uuid4()],
         )
-    command = [shutil.which("crmhouse") or "crmhouse", "--config", str(monitored)]
+        connection.execute(
+            "insert into ops.quarantine (source, stream, reason, detail, payload, payload_sha256,"
+            " payload_kind, slice, run_id, first_seen_at, last_seen_at, arrived_at) values ('gone',"
+            " 'files', 'invalid_json', '', '{', '', 'unreadable', '-', %s, now(), now(), now())",
+            [uuid.uuid4()],
+        )
+    command = [sys.executable, "-m", "crmhouse.cli", "--config", str(monitored)]
     process = subprocess.Popen(
         [*command, "metrics", "--port", "0"], cwd=project.folder, env=environment(),
         stdout=subprocess.PIPE, text=True,
@@ -89,6 +96,7 @@ def seen(
         process.communicate()
         with project_warehouse.connect() as connection:
             connection.execute("delete from ops.sync_runs where source = 'gone'")
+            connection.execute("delete from ops.quarantine where source = 'gone'")
 
 
 def labels_of(series: dict[tuple[tuple[str, str], ...], float]) -> set[str]:
