@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from crmhouse.errors import ConfigurationError, SyncFailedError
+from crmhouse.log import about
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
 from flows import fan_out, tasks
@@ -64,7 +66,11 @@ def backfill(
     configured = settings.source(source)
     chosen = _by_time(connector(settings, configured), source, streams)
     window = (_aware(start), _aware(end))
-    with tasks.errors_of_ours(f"backfill of {source}"), open_warehouse(settings) as warehouse:
+    with (
+        about(source=source, flow_run_id=flow_run.id),
+        tasks.errors_of_ours(f"backfill of {source}"),
+        open_warehouse(settings) as warehouse,
+    ):
         work = Work(warehouse, settings, uuid.uuid4(), {source: tuple(chosen)})
         cut = backfills.begin(warehouse, source, chosen, window, slices)
         found = cut[0].backfill_id

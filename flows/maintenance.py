@@ -11,6 +11,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 
 from crmhouse import maintenance
+from crmhouse.log import about
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
 from flows import prefect_upkeep
@@ -54,7 +55,7 @@ def maintain(config: str | None = None) -> None:
     settings = load_settings(Path(config) if config else None)
     let_our_loggers_speak(settings)
     in_prefect = _in_prefect(settings)  # first: it helps runs that wait, and takes no time
-    with open_warehouse(settings) as warehouse:
+    with about(flow_run_id=flow_run.id), open_warehouse(settings) as warehouse:
         in_warehouse = maintenance.maintain(warehouse, settings)
     create_table_artifact(
         key=TABLE,

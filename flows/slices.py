@@ -7,8 +7,10 @@ from pathlib import Path
 from uuid import UUID  # Prefect reads the annotations
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from crmhouse.errors import ConfigurationError
+from crmhouse.log import about
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
 from flows import tasks
@@ -49,7 +51,11 @@ def sync_slice(
     """
     settings = load_settings(Path(config) if config else None)
     let_our_loggers_speak(settings)
-    with tasks.errors_of_ours(f"a slice of {source}"), open_warehouse(settings) as warehouse:
+    with (
+        about(source=source, flow_run_id=flow_run.id),
+        tasks.errors_of_ours(f"a slice of {source}"),
+        open_warehouse(settings) as warehouse,
+    ):
         work = Work(warehouse, settings, run_id or uuid.uuid4(), {})
         if stream and load_slices:
             asked = Asked(slices=frozenset(load_slices))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import flow
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from crmhouse.errors import ConfigurationError, CrmhouseError, SyncFailedError
 from crmhouse.log import about
@@ -19,6 +21,9 @@ from flows.results import StreamFailure, SyncResult
 from flows.work import Work, let_our_loggers_speak
 from ingestion.sources import connector
 
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
 
 @flow(
     name="sync-source",
@@ -28,7 +33,7 @@ from ingestion.sources import connector
 )
 def sync_source(
     source: str, config: str | None = None, streams: list[str] | None = None
-) -> SyncResult:
+) -> State[SyncResult]:
     """Bring the raw tables of one source up to date; the marts follow with the next refresh.
 
     A stream that fails does not stop the others, but it fails the run. The slices of a first load
@@ -40,7 +45,8 @@ def sync_source(
         streams: Names of the streams; all of the source's when left out.
 
     Returns:
-        What each slice did.
+        Completed, with what each slice did as its value; Partial by name when the source's limit
+        for today was used up on the way.
 
     Raises:
         ConfigurationError: there is no such source or stream.
@@ -72,9 +78,9 @@ def sync_source(
         report_sync(work)
         events.tell_of_syncs(work)
         events.tell_of_lateness(work)
-        if work.failures:
-            raise SyncFailedError(
-                "\n".join(failure.message for failure in work.failures), work.slices
-            )
-        progress.done("done")
-    return SyncResult(work.run_id, tuple(work.slices))
+        messages = "\n".join(failure.message for failure in work.failures)
+        if not all(failure.is_quota for failure in work.failures):
+            raise SyncFailedError(messages, work.slices)
+        progress.done("partial" if messages else "done")
+    result = SyncResult(work.run_id, tuple(work.slices))
+    return Completed(name="Partial" if messages else "Completed", message=messages, data=result)

@@ -15,7 +15,8 @@ from scraping import answer, exporting, scrape
 from crmhouse import pipeline
 from crmhouse.errors import SyncFailedError
 from crmhouse.metrics.definitions import ROWS
-from crmhouse.settings import Settings, SourceConfig
+from crmhouse.retention import apply_retention
+from crmhouse.settings import RetentionSettings, Settings, SourceConfig
 from crmhouse.warehouse import Warehouse
 from ingestion.runs import REPLAY
 from ingestion.sync import sync_source
@@ -186,6 +187,27 @@ def test_refreshes_whose_record_is_deleted_are_counted_all_the_same(
             with warehouse.connect() as connection:
                 assert connection.execute("delete from ops.pipeline_runs").rowcount == 1
             assert scrape(url)[runs] == before[runs]
+
+
+def test_no_counter_falls_when_old_syncs_are_summed_up(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with warehouse.connect() as connection:
+        for days in range(100, 0, -10):
+            connection.execute(
+                "insert into ops.sync_runs (run_id, source, stream, slice, status, started_at, "
+                "seconds, rows_extracted, rows_inserted) values (%s, 'shop', 'orders', 'all', "
+                "'succeeded', now() - %s * interval '1 day', 2, 7, 7)",
+                [uuid.uuid4(), days],
+            )
+    with exporting(warehouse, configured(tmp_path)) as url:
+        before = scrape(url)
+        (syncs, *_) = apply_retention(warehouse, RetentionSettings(sync_runs=30))
+        assert syncs.rows == 8
+        after = scrape(url)
+    totals = {name: value for name, value in before.items() if name.endswith("_total")}
+    assert totals["crmhouse_rows_extracted_total"][ORDERS] == 70
+    assert {name: after[name] for name in totals} == totals
 
 
 def test_a_replay_is_counted_and_is_no_success_of_the_source(

@@ -84,6 +84,19 @@ def test_every_complaint_about_other_connectors_has_tests_that_exist() -> None:
     assert {line.partition("[")[0] for line in collected.stdout.split("\n")} >= named
 
 
+def test_every_automation_is_told_of_and_every_alert_has_what_to_do() -> None:
+    recovery = (ROOT / "docs" / "recovery.md").read_text(encoding="utf-8")
+    monitoring = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    names = {
+        automation["name"]
+        for file in (ROOT / "deployments" / "automations").glob("*.yaml")
+        for automation in yaml.safe_load(file.read_text(encoding="utf-8"))["automations"]
+    }
+    headings = set(re.findall(r"^### (crmhouse-\S+)$", monitoring, re.MULTILINE))
+    assert headings == {name for name in names if name.startswith("crmhouse-alert-")}
+    assert set(re.findall(r"^\| `(crmhouse-\S+)` \|", recovery, re.MULTILINE)) == names - headings
+
+
 def test_every_command_in_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = set(
