@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flows.deployment import Change, Plan
 
 _WIDEST = 60
-_ACTIONS = ("create", "change", "remove")
+_ACTIONS = {"create": "created", "change": "changed", "remove": "removed"}
 
 
 @click.command()
@@ -82,7 +82,10 @@ def _short(value: object) -> str:
 
 def _summary(found: Plan, *, only_plan: bool) -> str:
     actions: list[str] = [change.action for change in found.changes]
-    counts = ", ".join(f"{actions.count(action)} {action}" for action in _ACTIONS)
+    words = [f"to {action}" if only_plan else done for action, done in _ACTIONS.items()]
+    counts = ", ".join(
+        f"{actions.count(action)} {word}" for action, word in zip(_ACTIONS, words, strict=True)
+    )
     said = f"{'Plan' if only_plan else 'Done'}: {counts}, {found.unchanged} unchanged."
     lines = [said]
     lines += [f"Paused, and stays so: {name}" for name in found.paused]

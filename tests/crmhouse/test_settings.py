@@ -259,7 +259,7 @@ def test_the_warehouse_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
         ("sources: [{name: s, kind: k, optons: {}}]", r"sources\.0\.optons: there is no such"),
         (
             "sources: [{name: s, kind: k, schedule: every day}]",
-            r"sources\.0\.schedule: .*not a cron expression",
+            r"sources\.0\.schedule: .*neither a cron expression .* nor an interval",
         ),
         (
             "sources: [{name: s, kind: k, late_after: soon}]",
