@@ -51,7 +51,7 @@ def test_a_sync_that_is_told_to_go_leaves_in_time_and_goes_on_where_it_was(
         # Its statements are gone, too, though what they waited for is still held, by us.
         wait_until(warehouse, no_more_than(1))
         landed = versions(warehouse)
-        assert len(landed) > 1
+        assert landed["raw_shopify.customers"][0] > 0
     faults.inject("SIGTERM")
     faults.notes.append(f"a sync that was told to go was gone after {seconds:.1f} s")
 

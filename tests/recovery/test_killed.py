@@ -59,7 +59,7 @@ def test_whatever_dies_the_next_scheduled_run_makes_everything_right(
     # The process of a scheduled run is killed, and the run comes back by itself.
     assert process_worker.pid
     run = deployments["refreshes"].scheduled_run()
-    wait_until(rough.warehouse, MOMENTS["rows are landing"])
+    wait_until(rough.warehouse, MOMENTS["the raw gate is done"])
     assert kill_run(run)
     killed = time.monotonic()
     faults.inject("kill -9 of a flow")
