@@ -170,22 +170,9 @@ class Cluster:
     def evict(self, run_id: str) -> None:
         self.end(run_id, signal.SIGTERM, "Evicted")
 
-    def pass_deadline(self, run_id: str) -> None:
-        """End a Job as its activeDeadlineSeconds would: the pod goes, the Job has failed."""
-
-        def act() -> None:
-            pod = self.pod_of(run_id)
-            assert pod
-            self._remove(PODS, pod["metadata"]["name"])
-            self._finish(self.jobs_of(run_id)[-1], "Failed", "DeadlineExceeded")
-
-        self._call(act)
-
     def delete_job(self, run_id: str) -> None:
-        """Delete the Job of a run, whose node is gone, too."""
-        self._call(
-            lambda: self._delete(self.jobs_of(run_id)[-1]["metadata"]["name"], signal.SIGKILL)
-        )
+        """Delete the Job of a run, as somebody with kubectl would."""
+        self._call(lambda: self._delete(self.jobs_of(run_id)[-1]["metadata"]["name"]))
 
     def _call(self, act: Callable[[], None]) -> None:
         async def acted() -> None:
@@ -320,17 +307,17 @@ class Cluster:
         name = request.match_info["name"]
         if name not in self._objects[JOBS]:
             return _status(404, "NotFound", "there is no such job")
-        self._delete(name, signal.SIGTERM)
+        self._delete(name)
         return _json({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
-    def _delete(self, name: str, number: int) -> None:
-        """Delete a Job with its pod, whose process gets a signal."""
+    def _delete(self, name: str) -> None:
+        """Delete a Job with its pod, whose process is asked to end."""
         self._remove(JOBS, name)
         for pod in [*self._objects[PODS].values()]:
             if pod["metadata"]["labels"].get("job-name") == name:
                 self._remove(PODS, pod["metadata"]["name"])
                 if process := self._processes.get(pod["metadata"]["name"]):
-                    _send(pod["metadata"]["name"], process.pid, number)
+                    _send(pod["metadata"]["name"], process.pid, signal.SIGTERM)
 
     async def _run(self, job: Manifest, pod: Manifest) -> None:
         container = pod["spec"]["containers"][0]
