@@ -13,7 +13,14 @@ import pytest
 from chart import NAMESPACE, rendered
 from hardening import pods_of
 from kubernetes_api import Cluster, running
-from prefect_server import CREDENTIALS, FINAL, PrefectServer, Service, prefect_server, wait_for
+from prefect_server import (
+    CREDENTIALS,
+    FINAL,
+    PrefectServer,
+    Service,
+    create_database,
+    wait_for,
+)
 from project import FX_RATES
 from release_rules import granted
 
@@ -26,6 +33,14 @@ if TYPE_CHECKING:
 
 SUPPORT = Path(__file__).parents[1] / "support"
 RATES = "month,currency,usd_per_unit\n2026-01,EUR,1.17\n2026-02,EUR,1.18\n2026-02,GBP,1.35\n"
+
+
+class ImpatientServer(PrefectServer):
+    """It has the worker end within seconds what is cancelled and does not end by itself."""
+
+    def own_environment(self) -> dict[str, str]:
+        timeout = "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_CANCELLING_TIMEOUT_SECONDS"
+        return {**super().own_environment(), timeout: "10"}
 
 
 @dataclass
@@ -99,7 +114,9 @@ def platform(
 ) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("kubernetes")
     (folder / "rates.csv").write_text(RATES, encoding="utf-8")
-    release = rendered({"config": _config(folder)})
+    # The hour must not bring a run that no test has started.
+    never = {"refresh": {"cron": "0 0 29 2 *", "timezone": "Etc/UTC"}}
+    release = rendered({"config": _config(folder), "schedules": never})
     mounts = ("/etc/crmhouse", "/var/lib/crmhouse", "/scripts")
     folders = {path: folder / path.strip("/").replace("/", "-") for path in mounts}
     for path in folders.values():
@@ -128,10 +145,17 @@ def platform(
         log=folder,
     )
     home = tmp_path_factory.mktemp("prefect")
-    with prefect_server(home, server) as prefect, running(cluster):
+    prefect = ImpatientServer(home, _free_port(), create_database(server))
+    with prefect.service(), running(cluster):
+        prefect.wait_until_it_answers()
         _deploy(prefect, release, cluster)
         with _worker(prefect, release, cluster, home) as (service, health):
             yield Platform(prefect, cluster, folder, service, health)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -168,8 +192,7 @@ def _deploy(prefect: PrefectServer, release: list[Manifest], cluster: Cluster) -
 
 def _worker(prefect: PrefectServer, release: list[Manifest], cluster: Cluster, home: Path) -> Any:
     """Start the chart's worker: its command and variables, but for the addresses."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = _free_port()
     pod = _pod(release, "worker")
     for container in pod["initContainers"]:
         assert cluster.run(container, PREFECT_API_URL=prefect.url).returncode == 0

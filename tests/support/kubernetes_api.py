@@ -18,13 +18,13 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from hardening import Manifest
 
@@ -33,6 +33,7 @@ Call = tuple[str, str, str]  # API group, resource, verb
 JOBS, PODS = ("batch", "jobs"), ("", "pods")
 _KINDS = {JOBS: ("Job", "batch/v1"), PODS: ("Pod", "v1")}
 MISSING_IMAGE = "crmhouse:missing"
+_POD = "POD_OF_THE_TEST"
 _RESOURCES = {
     "/api/v1": [
         ("Namespace", "namespaces", False), ("Pod", "pods", True), ("Event", "events", True),
@@ -159,7 +160,7 @@ class Cluster:
             assert pod
             name = pod["metadata"]["name"]
             self._reasons[name] = reason
-            os.killpg(self._processes[name].pid, number)
+            _send(name, self._processes[name].pid, number)
 
         self._call(act)
 
@@ -169,22 +170,9 @@ class Cluster:
     def evict(self, run_id: str) -> None:
         self.end(run_id, signal.SIGTERM, "Evicted")
 
-    def pass_deadline(self, run_id: str) -> None:
-        """End a Job as its activeDeadlineSeconds would: the pod goes, the Job has failed."""
-
-        def act() -> None:
-            pod = self.pod_of(run_id)
-            assert pod
-            self._remove(PODS, pod["metadata"]["name"])
-            self._finish(self.jobs_of(run_id)[-1], "Failed", "DeadlineExceeded")
-
-        self._call(act)
-
     def delete_job(self, run_id: str) -> None:
-        """Delete the Job of a run, whose node is gone, too."""
-        self._call(
-            lambda: self._delete(self.jobs_of(run_id)[-1]["metadata"]["name"], signal.SIGKILL)
-        )
+        """Delete the Job of a run, as somebody with kubectl would."""
+        self._call(lambda: self._delete(self.jobs_of(run_id)[-1]["metadata"]["name"]))
 
     def _call(self, act: Callable[[], None]) -> None:
         async def acted() -> None:
@@ -319,17 +307,17 @@ class Cluster:
         name = request.match_info["name"]
         if name not in self._objects[JOBS]:
             return _status(404, "NotFound", "there is no such job")
-        self._delete(name, signal.SIGTERM)
+        self._delete(name)
         return _json({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
-    def _delete(self, name: str, number: int) -> None:
-        """Delete a Job with its pod, whose process gets a signal."""
+    def _delete(self, name: str) -> None:
+        """Delete a Job with its pod, whose process is asked to end."""
         self._remove(JOBS, name)
         for pod in [*self._objects[PODS].values()]:
             if pod["metadata"]["labels"].get("job-name") == name:
                 self._remove(PODS, pod["metadata"]["name"])
                 if process := self._processes.get(pod["metadata"]["name"]):
-                    os.killpg(process.pid, number)
+                    _send(pod["metadata"]["name"], process.pid, signal.SIGTERM)
 
     async def _run(self, job: Manifest, pod: Manifest) -> None:
         container = pod["spec"]["containers"][0]
@@ -341,12 +329,14 @@ class Cluster:
         started = _now()
         with (self.log / f"{name}.log").open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *container["args"], env=self.environment_of(container), stdout=output,
-                stderr=output, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+                *container["args"], env={**self.environment_of(container), _POD: name},
+                stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
             )  # fmt: skip
             self._processes[name] = process
             self._set(pod, "Running", {"running": {"startedAt": started}})
             code = await process.wait()
+        _sweep(name)
         del self._processes[name]
         if name not in self._objects[PODS]:
             return
@@ -414,8 +404,8 @@ class Cluster:
         await done.wait()
         for _, _, queue in self._watchers:
             queue.put_nowait(None)
-        for process in self._processes.values():
-            os.killpg(process.pid, signal.SIGKILL)
+        for name in self._processes:
+            _sweep(name)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await runner.cleanup()
 
@@ -442,6 +432,25 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
         thread.join(timeout=60)
     if cluster.faults:
         raise cluster.faults[0]
+
+
+def _send(pod: str, process: int, number: int) -> None:
+    """Signal a container's first process; the others of the pod get SIGKILL alone."""
+    if number == signal.SIGKILL:
+        _sweep(pod)
+    else:
+        os.kill(process, number)
+
+
+def _sweep(pod: str) -> None:
+    """Kill what belongs to a pod, also what has left the first process's group."""
+    mark = f"{_POD}={pod}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+        except OSError:  # it has just ended, or is somebody else's
+            continue
 
 
 def _born() -> dict[str, str]:
