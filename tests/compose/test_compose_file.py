@@ -31,7 +31,9 @@ def complaints(content: dict[str, Any]) -> Iterator[str]:
         yield "postgres: in a network besides that of the database"
 
 
-def _of_service(name: str, service: dict[str, Any]) -> Iterator[str]:
+def _of_service(  # noqa: C901, PLR0912  # a list of rules, each by itself
+    name: str, service: dict[str, Any]
+) -> Iterator[str]:
     if service.get("read_only") is not True:
         yield "root file system can be written"
     if service.get("cap_drop") != ["ALL"] or service.get("cap_add"):
@@ -39,7 +41,7 @@ def _of_service(name: str, service: dict[str, Any]) -> Iterator[str]:
     if "no-new-privileges:true" not in service.get("security_opt", []):
         yield "may gain privileges"
     if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", str(service.get("user", ""))):
-        yield "does not name a user other than root by number"
+        yield "names no user other than root by number"
     if any(service.get(key) for key in ("privileged", "network_mode", "pid", "ipc", "devices")):
         yield "shares something of the machine"
     if any("docker.sock" in volume for volume in service.get("volumes", [])):
@@ -78,8 +80,8 @@ def _set(service: str, key: str, value: object) -> Callable[[dict[str, Any]], No
         (_set("worker", "cap_drop", ["NET_RAW"]), "worker: has capabilities"),
         (_set("postgres", "cap_add", ["CHOWN"]), "postgres: has capabilities"),
         (_set("deploy", "security_opt", []), "deploy: may gain privileges"),
-        (_set("worker", "user", "0:0"), "worker: does not name a user other than root by number"),
-        (_set("postgres", "user", None), "postgres: does not name a user other than root by number"),
+        (_set("worker", "user", "0:0"), "worker: names no user other than root by number"),
+        (_set("postgres", "user", None), "postgres: names no user other than root by number"),
         (_set("worker", "network_mode", "host"), "worker: shares something of the machine"),
         (
             _set("worker", "volumes", ["/var/run/docker.sock:/var/run/docker.sock"]),
