@@ -150,7 +150,7 @@ def loaded(company: FanOut) -> dict[str, Any]:
             found = [one for one in company.sub_runs(run) if one["name"].endswith("load 0003")]
             return found[0] if left == {"load 0003"} and found else None
 
-        victim = wait_for(waiting, seconds=300, what="the other slices")
+        victim = wait_for(waiting, seconds=500, what="the other slices")
         assert company.prefect.call(f"/flow_runs/{run['id']}")["state_type"] == "RUNNING"
         os.kill(int(victim["infrastructure_pid"].rpartition(":")[2]), signal.SIGKILL)
     ended = company.end_of(run)
@@ -235,7 +235,7 @@ def backfilled(loaded: dict[str, Any], company: FanOut) -> Backfilled:
             found = [one for one in company.sub_runs(killed) if "slice 5 of" in one["name"]]
             return found[0] if missing(company.warehouse, backfill) == [5] and found else None
 
-        victim = wait_for(waiting, seconds=300, what="the other slices")
+        victim = wait_for(waiting, seconds=500, what="the other slices")
         for run in (company.prefect.call(f"/flow_runs/{killed['id']}"), victim):
             os.kill(int(run["infrastructure_pid"].rpartition(":")[2]), signal.SIGKILL)
     killed = company.end_of(killed)
