@@ -137,17 +137,16 @@ def timing_of(raw: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def pull_steps(folder: Path, file: PrefectFile, pool_type: str) -> Steps | None:
-    """Return what a run does before it loads its flow.
+def pull_steps(folder: Path, file: PrefectFile, pool_type: str) -> Steps:
+    """Return what a run does before it loads its flow: where it works.
 
     A process starts in the project's folder, where its crmhouse.yaml is, as `prefect deploy` has
-    it. In an image the code is installed, and nothing has to be done.
+    it; a container where its image says. Without a step Prefect would copy that folder for each run.
     """
     if file.pull is not None:
         return file.pull
-    if pool_type == "process":
-        return [{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}]
-    return None
+    directory = str(folder) if pool_type == "process" else "."
+    return [{"prefect.deployments.steps.set_working_directory": {"directory": directory}}]
 
 
 def _flow(entry: DeploymentEntry, where: str, faults: Faults) -> Flow[..., Any] | None:
