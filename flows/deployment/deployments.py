@@ -141,7 +141,7 @@ def pull_steps(folder: Path, file: PrefectFile, pool_type: str) -> Steps:
     """Return what a run does before it loads its flow: where it works.
 
     A process starts in the project's folder, where its crmhouse.yaml is, as `prefect deploy` has
-    it; a container where its image says. Without a step Prefect would copy that folder for each run.
+    it; a container where its image says. Without a step Prefect would copy that folder each time.
     """
     if file.pull is not None:
         return file.pull
