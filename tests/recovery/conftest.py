@@ -171,7 +171,7 @@ def deployments(
         folder,
         {
             "refreshes": {"of": "refresh"},
-            "syncs": {"of": "sync-source", **shopify},
+            "syncs": {"of": "sync-source", **shopify, "concurrency_limit": one_at_a_time},
             "pod-syncs": {"of": "sync-source", **shopify, "pool": ELSEWHERE},
             "pods": {"of": "refresh", "pool": ELSEWHERE},
             "crashes": {"of": "refresh", "entrypoint": "bad.py:crashes", **bad},
