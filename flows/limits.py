@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LEASE_SECONDS = 120.0
-"""How long a killed holder keeps its slot."""
+_LEASE_SECONDS = 60.0
+"""How long a killed holder keeps its slot: the least that Prefect allows."""
 
 
 def limit_of(source: str) -> str:

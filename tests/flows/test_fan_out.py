@@ -194,8 +194,6 @@ def test_the_bound_of_the_source_was_kept(loaded: dict[str, Any], company: FanOu
         at_work += change
         most = max(most, at_work)
     assert most == 2
-    limit = company.prefect.call("/v2/concurrency_limits/source-shop")
-    assert (limit["limit"], limit["active_slots"]) == (2, 0)
 
 
 def test_the_run_tells_what_its_sub_runs_have_landed(
@@ -276,3 +274,13 @@ def test_a_backfill_that_has_ended_is_no_longer_under_way(
 ) -> None:
     assert backfilled.again["state_type"] == "COMPLETED"
     assert company.backfill() is None
+
+
+def test_the_slots_of_killed_runs_are_free_again(backfilled: Backfilled, company: FanOut) -> None:
+    assert backfilled.again["state_type"] == "COMPLETED"
+
+    def free() -> bool:
+        limit = company.prefect.call("/v2/concurrency_limits/source-shop")
+        return (limit["limit"], limit["active_slots"]) == (2, 0)
+
+    assert wait_for(free, seconds=150, what="the slots of the killed runs")
