@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 _FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 _LINES_OF_A_MESSAGE = 4
+# What PostgreSQL and its client say when nothing is wrong with the statement.
+_INTERRUPTED = re.compile(
+    r"deadlock detected|could not serialize access|terminating connection|connection to server|"
+    r"server closed the connection|the database system is|connection already closed"
+)
 # PostgreSQL quotes a value after a colon, where its message ends, and in a few sentences more. The
 # names of columns and relations stand without the colon. A value may hold quotes and line breaks.
 _END = r"(?=\s*(?:\Z|\n\s*(?:[A-Z]+:|LINE[ ]\d|compiled[ ]code[ ]at)))"
@@ -51,6 +56,11 @@ class DbtNode:
     def failed(self) -> bool:
         """Say whether this node is a reason for the call's failure."""
         return self.status in _FAILED
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Say whether it is the warehouse that ended the node, which may do better next time."""
+        return bool(_INTERRUPTED.search(self.message))
 
     @property
     def reason(self) -> str:

@@ -80,6 +80,10 @@ class TransformFailedError(RunFailedError):
     """Dbt reported a failed model or test; the published marts are unchanged."""
 
 
+class TransformInterruptedError(TransformFailedError):
+    """The warehouse ended dbt's statements (a deadlock, a restart): the same call may succeed."""
+
+
 class GateFailedError(RunFailedError):
     """A quality gate is red; the published marts are unchanged."""
 

@@ -19,7 +19,11 @@ from psycopg import sql
 from crmhouse.dbt_process import call_dbt
 from crmhouse.dbt_progress import NodeLog
 from crmhouse.dbt_results import DbtRun, failure_text, last_lines, read_results
-from crmhouse.errors import ConfigurationError, TransformFailedError
+from crmhouse.errors import (
+    ConfigurationError,
+    TransformFailedError,
+    TransformInterruptedError,
+)
 from ingestion.sources import kind_of
 
 if TYPE_CHECKING:
@@ -188,7 +192,9 @@ def build(
     seconds = round(time.monotonic() - started, 3)
     nodes = read_results(target)
     if failed := [node for node in nodes if node.failed]:
-        raise TransformFailedError(failure_text(failed, nodes, output))
+        is_over = all(node.was_interrupted for node in failed)
+        error = TransformInterruptedError if is_over else TransformFailedError
+        raise error(failure_text(failed, nodes, output))
     if code != 0:
         said = "\n  ".join(last_lines(output))
         raise TransformFailedError(

@@ -26,6 +26,7 @@ from crmhouse.errors import (
     SourceUnavailableError,
     SyncFailedError,
     TransformFailedError,
+    TransformInterruptedError,
     WarehouseError,
 )
 from flows import assets
@@ -64,7 +65,7 @@ SECONDS_FOR_A_FAN_OUT = 72 * 3600
 """The same for a flow run that waits for others which sync."""
 
 _BAD = frozenset({"error", "fail", "runtime error", "warn"})
-_TRY_AGAIN = (SourceUnavailableError, WarehouseError)
+_TRY_AGAIN = (SourceUnavailableError, TransformInterruptedError, WarehouseError)
 
 
 def a_retry_can_help(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crmhouse import transform
-from crmhouse.errors import TransformFailedError
+from crmhouse.errors import TransformFailedError, TransformInterruptedError
 from crmhouse.settings import DbtSettings, Settings, SourceConfig
 
 if TYPE_CHECKING:
@@ -135,6 +135,22 @@ def test_a_node_is_told_while_the_others_still_run(
         warehouse, settings, "all", ["--select", "good"], project=project, listener=again.append
     )
     assert [(node.name, node.total) for node in again] == [("good", 1)], "of this call alone"
+
+
+@pytest.mark.parametrize(
+    ("also", "kind"),
+    [("select 1 as id", TransformInterruptedError), ("select 1 / 0 as id", TransformFailedError)],
+)
+def test_a_deadlock_is_told_from_a_model_that_is_wrong(
+    warehouse: Warehouse, settings: Settings, project: Path, also: str, kind: type[Exception]
+) -> None:
+    raised = "raise sqlstate '40P01' using message = 'deadlock detected'"
+    hook = f'{{{{ config(pre_hook="do $$ begin {raised}; end $$") }}}}'
+    (project / "models/held.sql").write_text(f"{hook} select 1 as id")
+    (project / "models/also.sql").write_text(also)
+    with pytest.raises(TransformFailedError) as caught:
+        transform.build(warehouse, settings, "all", [], project=project)
+    assert type(caught.value) is kind
 
 
 def test_a_project_that_does_not_parse_shows_what_dbt_said(

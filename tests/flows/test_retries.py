@@ -18,6 +18,7 @@ from crmhouse.errors import (
     SourceUnavailableError,
     SyncFailedError,
     TransformFailedError,
+    TransformInterruptedError,
     WarehouseError,
 )
 from flows.tasks import a_retry_can_help, gate
@@ -42,6 +43,7 @@ def sync_failed(*causes: CrmhouseError) -> SyncFailedError:
         (SourceRefusedError("no such file"), False),
         (ConfigurationError("no such kind"), False),
         (TransformFailedError("a model failed"), False),
+        (TransformInterruptedError("a deadlock"), True),
         (GateFailedError("red"), False),
         (PublishRefusedError("a view needs it"), False),
         (AlreadyRunningError("a run holds the warehouse"), False),
