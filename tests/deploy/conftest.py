@@ -26,6 +26,7 @@ from flows.deployment import present
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from crmhouse.warehouse import Warehouse
     from flows.deployment import Plan, Server
 
 ROOT = Path(__file__).parents[2]
@@ -112,9 +113,11 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    with prefect_server(tmp_path_factory.mktemp("prefect_deploy")) as server:
-        yield server
+def bare_server(
+    tmp_path_factory: pytest.TempPathFactory, server: Warehouse
+) -> Iterator[PrefectServer]:
+    with prefect_server(tmp_path_factory.mktemp("prefect_deploy"), server) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from prefect_server import (
     PrefectServer,
     Service,
     create_database,
+    free_port,
     wait_for,
 )
 from project import FX_RATES
@@ -145,17 +145,12 @@ def platform(
         log=folder,
     )
     home = tmp_path_factory.mktemp("prefect")
-    prefect = ImpatientServer(home, _free_port(), create_database(server))
+    prefect = ImpatientServer(home, free_port(), create_database(server))
     with prefect.service(), running(cluster):
         prefect.wait_until_it_answers()
         _deploy(prefect, release, cluster)
         with _worker(prefect, release, cluster, home) as (service, health):
             yield Platform(prefect, cluster, folder, service, health)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -192,7 +187,7 @@ def _deploy(prefect: PrefectServer, release: list[Manifest], cluster: Cluster) -
 
 def _worker(prefect: PrefectServer, release: list[Manifest], cluster: Cluster, home: Path) -> Any:
     """Start the chart's worker: its command and variables, but for the addresses."""
-    port = _free_port()
+    port = free_port()
     pod = _pod(release, "worker")
     for container in pod["initContainers"]:
         assert cluster.run(container, PREFECT_API_URL=prefect.url).returncode == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from own_postgres import own_postgres
-from prefect_server import POOL, PrefectServer, Service, make_pool, new_server, worker
+from prefect_server import DATABASE, POOL, PrefectServer, Service, make_pool, new_server, worker
 from project import Project
 from recovery import ELSEWHERE, RECOVERY, Deployment, deploy, everything
 
@@ -72,7 +72,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServe
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedServer) -> PrefectServer:
     return new_server(
-        tmp_path_factory.mktemp("prefect"), Warehouse(postgres.parameters, embedded=True)
+        tmp_path_factory.mktemp("prefect"),
+        Warehouse(postgres.parameters, embedded=True),
+        DATABASE,
     )
 
 

@@ -61,7 +61,7 @@ def test_a_restored_backup_goes_on_as_if_nothing_had_been(
     assert everything(there) == held
     home = tmp_path / "prefect"
     home.mkdir()
-    restored = PrefectServer(home, free_port(), url_of_database(there))
+    restored = PrefectServer(home, free_port(), url_of_database(there, DATABASE))
     with restored.service():
         restored.wait_until_it_answers()
         take_slot(restored, run)

@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -196,9 +197,9 @@ def prefect_server(home: Path, postgres: Warehouse) -> Iterator[PrefectServer]:
         yield server
 
 
-def new_server(home: Path, postgres: Warehouse) -> PrefectServer:
+def new_server(home: Path, postgres: Warehouse, database: str | None = None) -> PrefectServer:
     """Return a server that is not yet started, with an empty database."""
-    return PrefectServer(home, free_port(), create_database(postgres))
+    return PrefectServer(home, free_port(), create_database(postgres, database))
 
 
 def free_port() -> int:
@@ -206,16 +207,17 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def create_database(postgres: Warehouse) -> str:
-    """Create an empty database for a Prefect server; return its URL."""
+def create_database(postgres: Warehouse, name: str | None = None) -> str:
+    """Create an empty database for a Prefect server, of a name of its own; return its URL."""
+    name = name or f"{DATABASE}_{uuid.uuid4().hex[:8]}"
     with postgres.connect(autocommit=True) as connection:
-        connection.execute(f"create database {DATABASE}")
-    return url_of_database(postgres)
+        connection.execute(f"create database {name}")
+    return url_of_database(postgres, name)
 
 
-def url_of_database(postgres: Warehouse) -> str:
+def url_of_database(postgres: Warehouse, name: str) -> str:
     get = postgres.parameters.get
-    return f"postgresql+asyncpg://{get('user')}@/{DATABASE}?host={get('host')}"
+    return f"postgresql+asyncpg://{get('user')}@/{name}?host={get('host')}"
 
 
 def settings() -> dict[str, str]:
