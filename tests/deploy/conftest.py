@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,6 +113,12 @@ class Project:
             self.server.call(f"/work_pools/{pool['name']}", method="DELETE")
 
 
+def _apart(content: dict[str, Any]) -> dict[str, Any]:
+    """Copy what an anchor of the file shares, so that a test changes one entry alone."""
+    copied: dict[str, Any] = json.loads(json.dumps(content))
+    return copied
+
+
 @pytest.fixture(scope="session")
 def bare_server(
     tmp_path_factory: pytest.TempPathFactory, server: Warehouse
@@ -140,7 +147,7 @@ def project(bare_server: PrefectServer, proxy: Proxy, tmp_path: Path) -> Iterato
             ],
             "orchestration": {"time_zone": "Europe/Berlin", "automations": "automations"},
         },
-        file=yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8")),
+        file=_apart(yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))),
     )  # fmt: skip
     made.entry("refresh")["schedules"][0]["cron"] = NEW_YEAR
     proxy.reset()

@@ -83,7 +83,8 @@ def test_changes_of_every_kind_are_seen_field_by_field(project: Project) -> None
     refresh = project.entry("refresh")
     refresh["parameters"]["force"] = True
     refresh["concurrency_limit"]["limit"] = 2
-    refresh["work_pool"] |= {"work_queue_name": "slow", "job_variables": {"env": {"TZ": "UTC"}}}
+    refresh["work_pool"]["work_queue_name"] = "slow"
+    refresh["work_pool"]["job_variables"]["env"]["TZ"] = "UTC"
     automations = project.folder / "automations" / "alerts.yaml"
     text = automations.read_text(encoding="utf-8")
     automations.write_text(text.replace("within: 10800", "within: 7200"), encoding="utf-8")
@@ -100,7 +101,7 @@ def test_changes_of_every_kind_are_seen_field_by_field(project: Project) -> None
             "parameters.force": (False, True),
             "concurrency.limit": (1, 2),
             "work_queue_name": ("default", "slow"),
-            "job_variables.env": ("(nothing)", {"TZ": "UTC"}),
+            "job_variables.env.TZ": ("(nothing)", "UTC"),
         },
         ("automation", "crmhouse-alert-no-refresh"): {"trigger.within": (10800.0, 7200.0)},
     }
@@ -224,6 +225,7 @@ def test_changes_and_removals_are_taken_back_too(project: Project, way: Way) -> 
 
 
 def test_a_server_that_goes_away_is_told_and_the_next_deploy_goes_on(project: Project) -> None:
+    wanted = len(project.plan().changes)
     project.proxy.reset(6, "server gone")
     project.retries = 0
     with pytest.raises(OrchestratorError, match="could be undone") as error:
@@ -231,7 +233,7 @@ def test_a_server_that_goes_away_is_told_and_the_next_deploy_goes_on(project: Pr
     assert "create work pool crmhouse" in str(error.value)
     project.proxy.reset()
     project.retries = 3
-    assert 0 < len(project.apply().changes) < 20
+    assert 0 < len(project.apply().changes) < wanted
     assert project.plan().changes == ()
 
 

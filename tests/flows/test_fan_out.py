@@ -253,7 +253,7 @@ def test_a_backfill_that_was_killed_lands_the_missing_slice_only(
     ]
     with company.warehouse.connect() as connection:
         brought = connection.execute(
-            "select slice, count(*), sum(rows_inserted) > 0 from ops.backfill_slices as part "
+            "select part.slice, count(*), sum(rows_inserted) > 0 from ops.backfill_slices as part "
             "join ops.sync_runs using (run_id, window_start) group by 1 order by 1"
         ).fetchall()
     assert brought == [(number, 1, True) for number in range(1, SLICES + 1)]
