@@ -20,6 +20,7 @@ from recovery import (
     no_more_than,
     processes_of,
     states,
+    wait_for_second_try,
     wait_for_state,
     wait_until,
 )
@@ -63,7 +64,7 @@ def test_whatever_dies_the_next_scheduled_run_makes_everything_right(
     assert kill_run(run)
     killed = time.monotonic()
     faults.inject("kill -9 of a flow")
-    wait_for_state(prefect, run, "Retrying")
+    wait_for_second_try(prefect, run)
     faults.notes.append(f"a killed run ran again after {time.monotonic() - killed:.0f} s")
 
     # It works on without Prefect's server, until PostgreSQL goes, too.

@@ -105,6 +105,16 @@ def states(server: PrefectServer, run: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda state: str(state["timestamp"]))
 
 
+def wait_for_second_try(server: PrefectServer, run: dict[str, Any]) -> None:
+    """Wait until a run that had crashed runs again."""
+
+    def again() -> bool:
+        now = server.call(f"/flow_runs/{run['id']}")
+        return bool(now["run_count"] == 2 and now["state_type"] == "RUNNING")
+
+    wait_for(again, seconds=_SECONDS, what=f"the second try of {run['name']}")
+
+
 def wait_for_state(
     server: PrefectServer, run: dict[str, Any], *names: str, seconds: float = _SECONDS
 ) -> dict[str, Any]:
