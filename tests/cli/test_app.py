@@ -66,7 +66,7 @@ def test_a_configuration_that_is_missing_is_exit_code_2() -> None:
 def test_the_commands_of_the_design_exist_and_each_says_what_it_does() -> None:
     assert set(main.commands) == {
         "demo", "init", "check", "quarantine", "sources", "sync", "run", "status",
-        "simulate", "warehouse", "metrics",
+        "simulate", "warehouse", "metrics", "deploy", "maintain",
     }  # fmt: skip
     warehouse = main.commands["warehouse"]
     assert isinstance(warehouse, click.Group)
