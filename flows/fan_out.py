@@ -55,13 +55,13 @@ class Part:
 
 
 def is_deployed() -> bool:
-    """Say whether this flow run is one of a deployment, on a server that has the sub-runs', too."""
+    """Say whether this run is of a deployment, and the server has and tells the sub-runs', too."""
     if deployment.id is None:
         return False
     with get_client(sync_client=True) as client:
         try:
             client.read_deployment_by_name(DEPLOYMENT)
-        except ObjectNotFound:
+        except (ObjectNotFound, httpx.HTTPError):
             return False
     return True
 

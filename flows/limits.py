@@ -1,7 +1,7 @@
 """The bound on how many slices of a source are read at once, over all flows.
 
 It is a global concurrency limit of Prefect, `source-<name>`, that `crmhouse deploy` makes. A server
-without it, such as the one of `crmhouse run` alone, sets no bound.
+without it, such as the one of `crmhouse run` alone, and one that does not answer, set no bound.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 from prefect.client.orchestration import get_client
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
 
@@ -60,6 +61,10 @@ def one_slot_of(source: str, patience: float) -> Iterator[None]:
             f"Source {source}: other flow runs hold all slots of its limit {name}, for "
             f"{patience:.0f} s now. Wait for them to end, or raise `parallel_slices` and deploy."
         ) from None
+    except ConcurrencySlotAcquisitionError:
+        logger.warning("Prefect's server does not answer: %s is not bounded now", source)
+        yield
+        return
     try:
         yield
     finally:
@@ -76,5 +81,8 @@ def _exists(name: str) -> bool:
         try:
             client.read_global_concurrency_limit_by_name(name)
         except ObjectNotFound:
+            return False
+        except httpx.HTTPError as error:
+            logger.warning("Prefect's server does not tell its limits: %s", type(error).__name__)
             return False
     return True

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from moments import MOMENTS
+from moments import MOMENTS, RUNNING
 from own_postgres import start_again, stop_immediately
 from project import EXPORTED
 from recovery import (
@@ -61,13 +61,17 @@ def test_whatever_dies_the_next_scheduled_run_makes_everything_right(
     assert process_worker.pid
     run = deployments["refreshes"].scheduled_run()
     wait_until(rough.warehouse, MOMENTS["the raw gate is done"])
+    with rough.warehouse.connect() as connection:
+        first = connection.execute(f"select {RUNNING}").fetchone()
     assert kill_run(run)
+    assert first
     killed = time.monotonic()
     faults.inject("kill -9 of a flow")
     wait_for_second_try(prefect, run)
     faults.notes.append(f"a killed run ran again after {time.monotonic() - killed:.0f} s")
 
     # It works on without Prefect's server, until PostgreSQL goes, too.
+    wait_until(rough.warehouse, f"select {RUNNING} <> '{first[0]}'")
     wait_until(rough.warehouse, MOMENTS["the raw gate is done"])
     prefect_process.kill()
     faults.inject("kill -9 of Prefect's server")
