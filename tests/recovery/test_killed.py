@@ -92,6 +92,7 @@ def test_whatever_dies_the_next_scheduled_run_makes_everything_right(
         assert dict(told.fetchall()).keys() <= {"succeeded", "failed"}
 
 
+@pytest.mark.usefixtures("process_worker")
 def test_a_run_whose_process_is_gone_comes_back_by_itself_and_completes(
     deployments: dict[str, Deployment],
     prefect: PrefectServer,
