@@ -46,6 +46,8 @@ GATES = "gates"
 GATE_PAGE = "gate-page"
 SUMMARY = "summary"
 _SECONDS_BETWEEN = 1.0
+# Prefect's client asks a server that is away for a minute; a step must not wait for each progress.
+_SECONDS_OF_SILENCE = 600.0
 _COUNTS = ("extracted", "inserted", "updated", "unchanged", "deleted", "quarantined")
 
 
@@ -66,6 +68,7 @@ class Progress:
         self._begun = 0
         self._step = ""
         self._told = 0.0
+        self._silent_until = 0.0
         self._artifact: UUID | None = None
         with _if_the_server_is_there():
             self._artifact = cast(  # a coroutine only where the caller is one
@@ -97,10 +100,13 @@ class Progress:
 
     def _update(self, what: str, share: float) -> None:
         self._told = time.monotonic()
-        if self._artifact:
-            with _if_the_server_is_there():
-                percent = round(share * 100, 1)
-                update_progress_artifact(self._artifact, progress=percent, description=what)
+        if self._artifact is None or time.monotonic() < self._silent_until:
+            return
+        self._silent_until = time.monotonic() + _SECONDS_OF_SILENCE  # unless it is taken
+        with _if_the_server_is_there():
+            percent = round(share * 100, 1)
+            update_progress_artifact(self._artifact, progress=percent, description=what)
+            self._silent_until = 0.0
 
 
 @_if_the_server_is_there()
