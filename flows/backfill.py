@@ -20,6 +20,7 @@ from flows.results import BackfillResult
 from flows.work import Work, let_our_loggers_speak
 from ingestion import backfills
 from ingestion.sources import connector
+from ingestion.sources.connector import choose
 
 if TYPE_CHECKING:
     from ingestion.sources.connector import Connector
@@ -108,16 +109,7 @@ def backfill(
 
 def _by_time(reader: Connector, source: str, names: list[str] | None) -> list[str]:
     """Choose the streams; those that cannot be read by time are left out, unless named."""
-    offered = {stream.name: stream for stream in reader.streams()}
-    if unknown := sorted(set(names or ()) - set(offered)):
-        raise ConfigurationError(
-            f"Source {source} has no stream {', '.join(unknown)}. It has: {', '.join(offered)}."
-        )
-    reasons = {
-        name: reader.no_window(stream)
-        for name, stream in offered.items()
-        if names is None or name in names
-    }
+    reasons = {one.name: reader.no_window(one) for one in choose(reader, source, names)}
     chosen = [name for name, reason in reasons.items() if reason is None]
     if not chosen or (names and len(chosen) < len(reasons)):
         raise ConfigurationError("\n".join(reason for reason in reasons.values() if reason))

@@ -120,7 +120,7 @@ def _sync(work: Work, progress: Progress) -> None:
     """Sync all streams, one after the other; one that fails does not stop the others.
 
     Raises:
-        SyncFailedError: no stream at all could be synced.
+        SyncFailedError: no stream at all could be synced, and not for the day's limits alone.
     """
     for source in work.settings.sources:
         for stream in work.streams[source.name] or (NO_SLICE,):
@@ -135,7 +135,7 @@ def _sync(work: Work, progress: Progress) -> None:
                 work.failures.append(StreamFailure.of(source.name, stream, error))
     events.tell_of_syncs(work)
     events.tell_of_lateness(work)
-    if len(work.failures) == sum(len(streams) or 1 for streams in work.streams.values()):
+    if work.has_failed():
         raise SyncFailedError("\n".join(failure.message for failure in work.failures), work.slices)
 
 

@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from crmhouse.errors import ConfigurationError, CrmhouseError, SyncFailedError
+from crmhouse.errors import CrmhouseError, SyncFailedError
 from crmhouse.log import about
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
@@ -20,6 +20,7 @@ from flows.first_load import share_out
 from flows.results import StreamFailure, SyncResult
 from flows.work import Work, let_our_loggers_speak
 from ingestion.sources import connector
+from ingestion.sources.connector import choose
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -55,12 +56,8 @@ def sync_source(
     settings = load_settings(Path(config) if config else None)
     let_our_loggers_speak(settings)
     configured = settings.source(source)
-    offered = tuple(stream.name for stream in connector(settings, configured).streams())
-    if unknown := sorted(set(streams or ()) - set(offered)):
-        raise ConfigurationError(
-            f"Source {source} has no stream {', '.join(unknown)}. It has: {', '.join(offered)}."
-        )
-    chosen = tuple(name for name in offered if streams is None or name in streams)
+    reader = connector(settings, configured)
+    chosen = tuple(stream.name for stream in choose(reader, source, streams))
     with (
         about(source=source, flow_run_id=flow_run.id),
         tasks.errors_of_ours(f"sync of {source}"),

@@ -65,6 +65,15 @@ class Work:
             self._readers[source.name] = connector(self.settings, source)
         return self._readers[source.name]
 
+    def has_failed(self) -> bool:
+        """Say whether no stream at all could be synced.
+
+        Limits of sources that are used up for today are no such failure: what has landed is as good
+        as it was.
+        """
+        count = sum(len(streams) or 1 for streams in self.streams.values())
+        return len(self.failures) == count and not all(one.is_quota for one in self.failures)
+
     def add_slices_of_sub_runs(self, source: str) -> None:
         """Add what flow runs of this run's id have landed of a source, as `ops` tells it."""
         with self.warehouse.connect() as connection:

@@ -146,18 +146,15 @@ def _streams(settings: Settings, name: str, asked: set[str]) -> list[str]:
     sync will tell, and record it.
     """
     from ingestion.sources import connector
+    from ingestion.sources.connector import choose
 
     reader = connector(settings, settings.source(name))
+    named = asked - {""}
     try:
-        offered = [stream.name for stream in reader.streams()]
+        chosen = choose(reader, name, named)
+        return [stream.name for stream in (chosen if named == asked else reader.streams())]
     except SourceError:
-        return [] if "" in asked else sorted(asked)
-    if unknown := sorted(asked - {"", *offered}):
-        raise ConfigurationError(
-            f"Source {name} has no stream {', '.join(unknown)}. It has: {', '.join(offered)}. "
-            "Nothing was synced."
-        )
-    return [stream for stream in offered if asked & {"", stream}]
+        return sorted(named) if named == asked else []
 
 
 def _sync(

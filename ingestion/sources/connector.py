@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from crmhouse.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Mapping
     from contextlib import AbstractContextManager
@@ -127,3 +129,19 @@ class Connector(Protocol):
 
     def no_window(self, stream: Stream) -> str | None:
         """Say why a stream cannot be read by a window of time; None where it can."""
+
+
+def choose(reader: Connector, source: str, names: Collection[str] | None) -> list[Stream]:
+    """Return the streams of a source that are named, all where none are, in the source's order.
+
+    Raises:
+        ConfigurationError: the source has no such stream; says which it has.
+        SourceError: the source does not answer.
+    """
+    offered = reader.streams()
+    if unknown := sorted(set(names or ()) - {stream.name for stream in offered}):
+        raise ConfigurationError(
+            f"Source {source} has no stream {', '.join(unknown)}. "
+            f"It has: {', '.join(stream.name for stream in offered)}."
+        )
+    return [stream for stream in offered if names is None or stream.name in names]

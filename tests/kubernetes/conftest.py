@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from chart import NAMESPACE, rendered
 from hardening import pods_of
-from kubernetes_api import Cluster, running
+from kubernetes_api import running
+from kubernetes_cluster import Cluster
 from prefect_server import (
     CREDENTIALS,
     FINAL,

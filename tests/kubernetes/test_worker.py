@@ -13,7 +13,7 @@ import pytest
 from chart import rendered
 from flow_jobs import as_stored
 from hardening import complaints, pods_of
-from kubernetes_api import MISSING_IMAGE
+from kubernetes_cluster import MISSING_IMAGE
 from kubernetes_schemas import VERSIONS, faults
 from prefect_server import CREDENTIALS, wait_for
 from release_rules import WORKER_MAY, granted

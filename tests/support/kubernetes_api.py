@@ -1,39 +1,24 @@
-"""A small Kubernetes on a port of this machine: what Prefect's worker and observer need of it.
+"""The API of a small Kubernetes on a port of this machine: what Prefect's worker and observer need.
 
-It lets through what a Role grants and refuses the rest, as the real one does. A Job's pod is a
-process of this machine: the container's arguments, with the variables of its `env` and `envFrom`.
-Paths below a mount become folders, since nothing is mounted here.
+It lets through what a Role grants and refuses the rest, as the real one does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import secrets
-import signal
-import subprocess
 import threading
-import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from kubernetes_cluster import JOBS, PODS, Call, Cluster, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from hardening import Manifest
-
-Call = tuple[str, str, str]  # API group, resource, verb
-
-JOBS, PODS = ("batch", "jobs"), ("", "pods")
 _KINDS = {JOBS: ("Job", "batch/v1"), PODS: ("Pod", "v1")}
-MISSING_IMAGE = "crmhouse:missing"
-_POD = "POD_OF_THE_TEST"
 _RESOURCES = {
     "/api/v1": [
         ("Namespace", "namespaces", False), ("Pod", "pods", True), ("Event", "events", True),
@@ -46,144 +31,14 @@ _RESOURCES = {
 }  # fmt: skip
 
 
-@dataclass
-class Cluster:
-    """The cluster and what it has seen.
+@dataclass(frozen=True)
+class Api:
+    """The routes over a cluster; they run in its loop."""
 
-    Attributes:
-        namespace: the only one.
-        role: verbs that are granted, by API group and resource.
-        keys: content of the Secrets, by name and key.
-        folders: where the mount paths of pods are, but for those that this machine has.
-        environment: what the image sets.
-        asked: calls that were let through.
-        refused: calls that the Role does not grant.
-        manifests: the Jobs as they were sent.
-        faults: of the cluster itself, in starting pods.
-    """
-
-    namespace: str
-    role: Mapping[tuple[str, str], set[str]]
-    keys: Mapping[str, Mapping[str, str]]
-    folders: Mapping[str, Path]
-    environment: Mapping[str, str]
-    log: Path
-    asked: set[Call] = field(default_factory=set)
-    refused: set[Call] = field(default_factory=set)
-    manifests: list[Manifest] = field(default_factory=list)
-    faults: list[BaseException] = field(default_factory=list)
-    url: str = ""
-    _objects: dict[tuple[str, str], dict[str, Manifest]] = field(
-        default_factory=lambda: {JOBS: {}, PODS: {}}
-    )
-    _watchers: list[tuple[tuple[str, str], str, asyncio.Queue[Any]]] = field(default_factory=list)
-    _processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
-    _reasons: dict[str, str] = field(default_factory=dict)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _version: int = 1
-    _loop: asyncio.AbstractEventLoop | None = None
-
-    def kubeconfig(self, file: Path) -> Path:
-        """Write a file by which a client finds the cluster."""
-        content = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "here", "cluster": {"server": self.url}}],
-            "users": [{"name": "worker", "user": {"token": "of-the-worker"}}],
-            "contexts": [
-                {
-                    "name": "here",
-                    "context": {"cluster": "here", "user": "worker", "namespace": self.namespace},
-                }
-            ],
-            "current-context": "here",
-        }
-        file.write_text(json.dumps(content), encoding="utf-8")
-        return file
-
-    def environment_of(self, container: Mapping[str, Any]) -> dict[str, str]:
-        """Return the variables of a container, as the kubelet would set them."""
-        found = dict(self.environment)
-        for source in container.get("envFrom") or ():
-            found |= self.keys[source["secretRef"]["name"]]
-        for entry in container["env"]:
-            if reference := entry.get("valueFrom"):
-                asked = reference["secretKeyRef"]
-                found[entry["name"]] = self.keys[asked["name"]][asked["key"]]
-            elif entry.get("value") is not None:
-                found[entry["name"]] = entry["value"]
-        mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
-        return {name: self._here(value, mounts) for name, value in found.items()}
-
-    def _here(self, value: str, mounts: list[str]) -> str:
-        """Return a value that is a path below a mount as the path that it has here."""
-        for mount in mounts:
-            if mount in self.folders and (value == mount or value.startswith(f"{mount}/")):
-                return f"{self.folders[mount]}{value.removeprefix(mount)}"
-        return value
-
-    def run(self, container: Mapping[str, Any], **changed: str) -> subprocess.CompletedProcess[str]:
-        """Run a container's command to its end, with some variables changed."""
-        command = list(container["command"])
-        for mount, folder in self.folders.items():
-            command = [argument.replace(f"{mount}/", f"{folder}/") for argument in command]
-        env = {**self.environment_of(container), **changed}
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-    def jobs_of(self, run_id: str) -> list[Manifest]:
-        """Return the Jobs of a flow run, the oldest first."""
-        return [
-            job
-            for job in list(self._objects[JOBS].values())
-            if job["metadata"]["labels"].get("prefect.io/flow-run-id") == run_id
-        ]
-
-    def pod_of(self, run_id: str) -> Manifest | None:
-        """Return the newest pod of a flow run."""
-        pods = [
-            pod
-            for pod in list(self._objects[PODS].values())
-            if pod["metadata"]["labels"].get("prefect.io/flow-run-id") == run_id
-        ]
-        return pods[-1] if pods else None
-
-    def phase_of(self, run_id: str) -> str | None:
-        """Return the phase of a flow run's newest pod."""
-        pod = self.pod_of(run_id)
-        return pod["status"]["phase"] if pod else None
-
-    def end(self, run_id: str, number: int, reason: str) -> None:
-        """Send a signal to the process of a run's newest pod; say why it ended."""
-
-        def act() -> None:
-            pod = self.pod_of(run_id)
-            assert pod
-            name = pod["metadata"]["name"]
-            self._reasons[name] = reason
-            _send(name, self._processes[name].pid, number)
-
-        self._call(act)
-
-    def run_out_of_memory(self, run_id: str) -> None:
-        self.end(run_id, signal.SIGKILL, "OOMKilled")
-
-    def evict(self, run_id: str) -> None:
-        self.end(run_id, signal.SIGTERM, "Evicted")
-
-    def delete_job(self, run_id: str) -> None:
-        """Delete the Job of a run, as somebody with kubectl would."""
-        self._call(lambda: self._delete(self.jobs_of(run_id)[-1]["metadata"]["name"]))
-
-    def _call(self, act: Callable[[], None]) -> None:
-        async def acted() -> None:
-            act()
-
-        assert self._loop
-        asyncio.run_coroutine_threadsafe(acted(), self._loop).result(timeout=30)
-
-    # What follows runs in the loop of the server.
+    cluster: Cluster
 
     def app(self) -> web.Application:
+        """Return the application that serves it."""
         app = web.Application()
         app.router.add_get("/version", _always({"major": "1", "minor": "30"}))
         app.router.add_get("/api", _always({"kind": "APIVersions", "versions": ["v1"]}))
@@ -191,13 +46,13 @@ class Cluster:
         for path in _RESOURCES:
             app.router.add_get(path, self._resources)
         for (group, resource), prefix in ((JOBS, "/apis/batch/v1"), (PODS, "/api/v1")):
-            at = f"{prefix}/namespaces/{self.namespace}/{resource}"
+            at = f"{prefix}/namespaces/{self.cluster.namespace}/{resource}"
             app.router.add_get(at, self._guarded(group, resource, self._list_or_watch))
             app.router.add_get(f"{at}/{{name}}", self._guarded(group, resource, self._get, "get"))
-        jobs = f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
+        jobs = f"/apis/batch/v1/namespaces/{self.cluster.namespace}/jobs"
         app.router.add_post(jobs, self._guarded(*JOBS, self._create, "create"))
         app.router.add_delete(f"{jobs}/{{name}}", self._guarded(*JOBS, self._deleted, "delete"))
-        log = f"/api/v1/namespaces/{self.namespace}/pods/{{name}}/log"
+        log = f"/api/v1/namespaces/{self.cluster.namespace}/pods/{{name}}/log"
         app.router.add_get(log, self._guarded("", "pods/log", self._read_log, "get"))
         app.router.add_route("*", "/{rest:.*}", self._anything_else)
         return app
@@ -225,189 +80,75 @@ class Cluster:
     ) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
             asked = verb or ("watch" if request.query.get("watch") else "list")
-            if asked not in self.role.get((group, resource), set()):
+            if asked not in self.cluster.role.get((group, resource), set()):
                 return self._refuse((group, resource, asked))
-            self.asked.add((group, resource, asked))
+            self.cluster.asked.add((group, resource, asked))
             answer: web.StreamResponse = await handler(request, (group, resource))
             return answer
 
         return handle
 
     def _refuse(self, call: Call) -> web.Response:
-        self.refused.add(call)
+        self.cluster.refused.add(call)
         return _status(403, "Forbidden", f"{call} is not granted")
 
     async def _anything_else(self, request: web.Request) -> web.Response:
         verbs = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
         return self._refuse(("?", request.path, verbs.get(request.method, "get")))
 
-    async def _list_or_watch(
-        self, request: web.Request, key: tuple[str, str]
-    ) -> web.StreamResponse:
+    async def _list_or_watch(self, request: web.Request, key: Key) -> web.StreamResponse:
         selector = request.query.get("labelSelector", "")
+        if request.query.get("watch"):
+            return await self._watch(request, key, selector)
         kind, version = _KINDS[key]
-        if not request.query.get("watch"):
-            items = [o for o in self._objects[key].values() if _matches(o, selector)]
-            metadata = {"resourceVersion": str(self._version)}
-            return _json(
-                {"kind": f"{kind}List", "apiVersion": version, "metadata": metadata, "items": items}
-            )
+        return _json({
+            "kind": f"{kind}List", "apiVersion": version,
+            "metadata": {"resourceVersion": str(self.cluster.version)},
+            "items": self.cluster.found(key, selector),
+        })  # fmt: skip
+
+    async def _watch(self, request: web.Request, key: Key, selector: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        queue: asyncio.Queue[Any] = asyncio.Queue()
-        watcher = (key, selector, queue)
         since = int(request.query.get("resourceVersion") or 0)
-        for found in self._objects[key].values():
-            if _matches(found, selector) and int(found["metadata"]["resourceVersion"]) > since:
-                queue.put_nowait({"type": "ADDED", "object": found})
-        self._watchers.append(watcher)
-        try:
-            while (event := await queue.get()) is not None:
-                await response.write(json.dumps(event).encode() + b"\n")
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            self._watchers.remove(watcher)
+        with self.cluster.watched(key, selector, since) as events:
+            try:
+                while (event := await events.get()) is not None:
+                    await response.write(json.dumps(event).encode() + b"\n")
+            except (ConnectionError, asyncio.CancelledError):
+                pass
         return response
 
-    async def _get(self, request: web.Request, key: tuple[str, str]) -> web.Response:
-        found = self._objects[key].get(request.match_info["name"])
+    async def _get(self, request: web.Request, key: Key) -> web.Response:
+        found = self.cluster.objects[key].get(request.match_info["name"])
         return _json(found) if found else _status(404, "NotFound", "there is none of that name")
 
-    async def _read_log(self, request: web.Request, _: tuple[str, str]) -> web.Response:
+    async def _read_log(self, request: web.Request, _: Key) -> web.Response:
         if request.query.get("previous"):
             return _status(400, "BadRequest", "no previous container")
-        file = self.log / f"{request.match_info['name']}.log"
-        return web.Response(text=file.read_text(encoding="utf-8") if file.exists() else "")
+        return web.Response(text=self.cluster.log_of(request.match_info["name"]))
 
-    async def _create(self, request: web.Request, _: tuple[str, str]) -> web.Response:
-        sent = await request.json()
-        self.manifests.append(json.loads(json.dumps(sent)))
-        name = f"{sent['metadata'].pop('generateName')}{secrets.token_hex(3)}"
-        sent["metadata"] |= {"name": name, "namespace": self.namespace, **_born()}
-        sent["status"] = {"active": 1}
-        self._store(JOBS, sent, "ADDED")
-        template = sent["spec"]["template"]
-        labels = {**template["metadata"].get("labels", {}), "job-name": name}
-        pod = {
-            "kind": "Pod",
-            "apiVersion": "v1",
-            "metadata": {
-                "name": f"{name}-{secrets.token_hex(2)}", "namespace": self.namespace,
-                "labels": labels, **_born(),
-            },
-            "spec": template["spec"],
-            "status": {"phase": "Pending"},
-        }  # fmt: skip
-        self._store(PODS, pod, "ADDED")
-        self._spawn(self._run(sent, pod))
-        return _json(sent, 201)
+    async def _create(self, request: web.Request, _: Key) -> web.Response:
+        return _json(self.cluster.create_job(await request.json()), 201)
 
-    async def _deleted(self, request: web.Request, _: tuple[str, str]) -> web.Response:
+    async def _deleted(self, request: web.Request, _: Key) -> web.Response:
         name = request.match_info["name"]
-        if name not in self._objects[JOBS]:
+        if name not in self.cluster.objects[JOBS]:
             return _status(404, "NotFound", "there is no such job")
-        self._delete(name)
+        self.cluster.delete(name)
         return _json({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
-    def _delete(self, name: str) -> None:
-        """Delete a Job with its pod, whose process is asked to end."""
-        self._remove(JOBS, name)
-        for pod in [*self._objects[PODS].values()]:
-            if pod["metadata"]["labels"].get("job-name") == name:
-                self._remove(PODS, pod["metadata"]["name"])
-                if process := self._processes.get(pod["metadata"]["name"]):
-                    _send(pod["metadata"]["name"], process.pid, signal.SIGTERM)
 
-    async def _run(self, job: Manifest, pod: Manifest) -> None:
-        container = pod["spec"]["containers"][0]
-        name = pod["metadata"]["name"]
-        if container["image"] == MISSING_IMAGE:
-            waiting = {"reason": "ErrImagePull", "message": "not found"}
-            self._set(pod, "Pending", {"waiting": waiting})
-            return
-        started = _now()
-        with (self.log / f"{name}.log").open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *container["args"], env={**self.environment_of(container), _POD: name},
-                stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
-            self._processes[name] = process
-            self._set(pod, "Running", {"running": {"startedAt": started}})
-            code = await process.wait()
-        _sweep(name)
-        del self._processes[name]
-        if name not in self._objects[PODS]:
-            return
-        reason = self._reasons.get(name, "Error" if code else "Completed")
-        ended = {
-            "exitCode": 128 - code if code < 0 else code, "reason": reason, "startedAt": started,
-            "finishedAt": _now(),
-        }  # fmt: skip
-        if reason == "Evicted":
-            pod["status"] |= {"reason": "Evicted", "message": "The node was low on memory."}
-        failed = code != 0 or reason == "Evicted"
-        self._set(pod, "Failed" if failed else "Succeeded", {"terminated": ended})
-        self._finish(job, "Failed" if failed else "Complete", reason)
-
-    def _set(self, pod: Manifest, phase: str, state: dict[str, Any]) -> None:
-        container = {
-            "name": "prefect-job", "image": pod["spec"]["containers"][0]["image"], "imageID": "",
-            "ready": "running" in state, "restartCount": 0, "state": state,
-        }  # fmt: skip
-        pod["status"] |= {"phase": phase, "containerStatuses": [container]}
-        self._store(PODS, pod, "MODIFIED")
-
-    def _finish(self, job: Manifest, kind: str, reason: str) -> None:
-        counted = "failed" if kind == "Failed" else "succeeded"
-        condition = {"type": kind, "status": "True", "reason": reason}
-        job["status"] = {"active": 0, counted: 1, "conditions": [condition]}
-        self._store(JOBS, job, "MODIFIED")
-
-    def _store(self, key: tuple[str, str], found: Manifest, event: str) -> None:
-        self._version += 1
-        found["metadata"]["resourceVersion"] = str(self._version)
-        self._objects[key][found["metadata"]["name"]] = found
-        self._tell(key, found, event)
-
-    def _remove(self, key: tuple[str, str], name: str) -> None:
-        self._version += 1
-        found = self._objects[key].pop(name)
-        found["metadata"]["resourceVersion"] = str(self._version)
-        self._tell(key, found, "DELETED")
-
-    def _tell(self, key: tuple[str, str], found: Manifest, event: str) -> None:
-        copy = json.loads(json.dumps(found))
-        for wanted, selector, queue in self._watchers:
-            if wanted == key and _matches(found, selector):
-                queue.put_nowait({"type": event, "object": copy})
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self.faults.append(error)
-
-    async def _serve(self, ready: threading.Event, done: asyncio.Event) -> None:
-        runner = web.AppRunner(self.app(), shutdown_timeout=1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
-        ready.set()
-        await done.wait()
-        for _, _, queue in self._watchers:
-            queue.put_nowait(None)
-        for name in self._processes:
-            _sweep(name)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await runner.cleanup()
+async def _serve(cluster: Cluster, ready: threading.Event, done: asyncio.Event) -> None:
+    runner = web.AppRunner(Api(cluster).app(), shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    cluster.url = f"http://{host}:{port}"
+    ready.set()
+    await done.wait()
+    await cluster.end_all()
+    await runner.cleanup()
 
 
 @contextmanager
@@ -417,8 +158,8 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
 
     def serve() -> None:
         loop = asyncio.new_event_loop()
-        cluster._loop = loop  # noqa: SLF001  # its own
-        loop.run_until_complete(cluster._serve(ready, done))  # noqa: SLF001
+        cluster.loop = loop
+        loop.run_until_complete(_serve(cluster, ready, done))
         loop.close()
 
     thread = threading.Thread(target=serve)
@@ -427,47 +168,11 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
     try:
         yield cluster
     finally:
-        assert cluster._loop  # noqa: SLF001
-        cluster._loop.call_soon_threadsafe(done.set)  # noqa: SLF001
+        assert cluster.loop
+        cluster.loop.call_soon_threadsafe(done.set)
         thread.join(timeout=60)
     if cluster.faults:
         raise cluster.faults[0]
-
-
-def _send(pod: str, process: int, number: int) -> None:
-    """Signal a container's first process; the others of the pod get SIGKILL alone."""
-    if number == signal.SIGKILL:
-        _sweep(pod)
-    else:
-        os.kill(process, number)
-
-
-def _sweep(pod: str) -> None:
-    """Kill what belongs to a pod, also what has left the first process's group."""
-    mark = f"{_POD}={pod}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
-                os.kill(int(folder.name), signal.SIGKILL)
-        except OSError:  # it has just ended, or is somebody else's
-            continue
-
-
-def _born() -> dict[str, str]:
-    return {"uid": str(uuid.uuid4()), "creationTimestamp": _now()}
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _matches(found: Manifest, selector: str) -> bool:
-    labels = found["metadata"].get("labels", {})
-    for part in filter(None, selector.split(",")):
-        key, _, value = part.partition("=")
-        if key not in labels or (value and labels[key] != value.lstrip("=")):
-            return False
-    return True
 
 
 def _json(content: Any, status: int = 200) -> web.Response:
