@@ -43,8 +43,9 @@ def backfill(
 ) -> BackfillResult:
     """Read again what changed in a span of time; the marts follow with the next refresh.
 
-    Each slice of the span is a flow run of its own; `parallel_slices` of the source are at work at
-    once. Started again in the same words after a failure, it reads the missing slices only.
+    Each slice of the span is a flow run of its own; one less than `parallel_slices` of the source
+    are at work at once, so that its syncs go on. Started again in the same words after a failure,
+    it reads the missing slices only.
 
     Args:
         source: Name of the configured source.
@@ -91,7 +92,7 @@ def backfill(
         failures = fan_out.land(
             [fan_out.Part(name, _parameters(parts[name], work)) for name in wanted],
             missing=missing,
-            at_once=configured.parallel_slices,
+            at_once=max(1, configured.parallel_slices - 1),
             tell=progress.within,
         )
         work.add_slices_of_sub_runs(source)

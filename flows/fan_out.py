@@ -11,17 +11,20 @@ import logging
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import httpx
+import psycopg
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
+from prefect.states import Cancelled
 
-from crmhouse.errors import ConfigurationError, RunFailedError
+from crmhouse.errors import ConfigurationError, RunFailedError, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,11 +37,15 @@ logger = logging.getLogger(__name__)
 
 DEPLOYMENT = "sync-slice/sync-slice"
 TAG = "slice"
-"""Every sub-run has it: its parent starts it again, so automations leave it alone."""
+"""Every sub-run has it, so that the pages tell it from the others."""
 
 _TRIES = 3
 _POLL_SECONDS = 2.0
-_SECONDS_WITHOUT_SERVER = 900.0
+_SECONDS_WITHOUT_ANSWER = 900.0
+_SECONDS_WITHOUT_START = 3600.0
+_NOT_STARTED = frozenset({"SCHEDULED", "PENDING"})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ def land(
     """Land parts by sub-runs, and wait for the end of all.
 
     A sub-run that crashed is started again, three times in all; one that failed has had its
-    retries, and one that was cancelled is somebody's wish.
+    retries, and one that was cancelled is not started again. Where none of them has started for an
+    hour, they are cancelled: the runs that fill the work pool may be waiting for slices, too.
 
     Args:
         parts: what is to land.
@@ -89,31 +97,42 @@ def land(
 
     Raises:
         ConfigurationError: the server has no deployment for the sub-runs.
-        RunFailedError: the server does not answer for a quarter of an hour.
+        RunFailedError: the server or the warehouse does not answer for a quarter of an hour.
     """
     named = {part.name: part for part in parts}
-    waiting = deque(name for name in named if name in missing())
+    first = set(_patiently(missing))
+    waiting = deque(name for name in named if name in first)
     running: dict[UUID, str] = {}
     tries: Counter[str] = Counter()
     failures: dict[str, str] = {}
+    started_at = time.monotonic()
     with get_client(sync_client=True) as client:
         while waiting or running:
-            done = len(parts) - len(waiting) - len(running)
+            done = len(parts) - len(waiting) - len(running) - len(failures)
             tell(f"{done} of {len(parts)} slices, {len(running)} at work", done / len(parts))
             while waiting and len(running) < at_once:
                 name = waiting.popleft()
                 tries[name] += 1
-                running[_start(named[name])] = name
+                running[_patiently(partial(_start, named[name]))] = name
             time.sleep(_POLL_SECONDS)
-            for run_id, run in _ended(client, running).items():
+            known = {run.id: run for run in _patiently(partial(_read, client, running))}
+            ended = {run_id: known.get(run_id) for run_id in running if _has_ended(run_id, known)}
+            left = set(_patiently(missing)) if ended else set()
+            for run_id, run in ended.items():
                 name = running.pop(run_id)
-                if name not in missing():
+                if name not in left:
                     continue
                 if (run is None or run.state_type == "CRASHED") and tries[name] < _TRIES:
                     logger.warning("slice %s: its run was lost, it is started again", name)
                     waiting.append(name)
                 else:
                     failures[name] = _reason(run)
+            if ended or any(run.state_type not in _NOT_STARTED for run in known.values()):
+                started_at = time.monotonic()
+            elif time.monotonic() - started_at > _SECONDS_WITHOUT_START:
+                _patiently(partial(_cancel, client, running))
+                names = [*running.values(), *waiting]
+                return failures | dict.fromkeys(names, "the work pool has had no room for an hour")
     return failures
 
 
@@ -145,29 +164,41 @@ def _start(part: Part) -> UUID:
     raise RunFailedError(f"Slice {part.name}: a thousand runs have not landed it. Look at one.")
 
 
-def _ended(client: SyncPrefectClient, running: Mapping[UUID, str]) -> dict[UUID, FlowRun | None]:
-    """Return the sub-runs that have ended; None for one that somebody has deleted."""
-    deadline = time.monotonic() + _SECONDS_WITHOUT_SERVER
+def _read(client: SyncPrefectClient, running: Collection[UUID]) -> list[FlowRun]:
+    """Read the sub-runs; one that somebody has deleted is not among them."""
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=list(running)))
+    )
+
+
+def _has_ended(run_id: UUID, known: Mapping[UUID, FlowRun]) -> bool:
+    return run_id not in known or ((state := known[run_id].state) is not None and state.is_final())
+
+
+def _cancel(client: SyncPrefectClient, running: Collection[UUID]) -> None:
+    for run_id in running:
+        client.set_flow_run_state(run_id, Cancelled(message="No worker had room for it."))
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask the server or the warehouse, and again while it is away."""
+    deadline = time.monotonic() + _SECONDS_WITHOUT_ANSWER
     while True:
         try:
-            found = client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=list(running)))
-            )
-            break
-        except httpx.HTTPError as error:
+            return ask()
+        except (httpx.HTTPError, psycopg.OperationalError, WarehouseError) as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error:
+                raise RunFailedError(
+                    "Prefect's server refuses what the slices need: it answered "
+                    f"{error.response.status_code}. See its log."
+                ) from None
             if time.monotonic() > deadline:
                 raise RunFailedError(
-                    "Prefect's server has not answered for a quarter of an hour. The slices that "
-                    "are at work go on; run again to land what is missing then."
+                    "Prefect's server or the warehouse has not answered for a quarter of an hour. "
+                    "The slices that are at work go on; run again to land what is missing then."
                 ) from None
-            logger.warning("Prefect's server does not answer: %s", type(error).__name__)
+            logger.warning("waiting for an answer: %s", type(error).__name__)
             time.sleep(_POLL_SECONDS)
-    known = {run.id: run for run in found}
-    return {
-        run_id: known.get(run_id)
-        for run_id in running
-        if run_id not in known or ((state := known[run_id].state) and state.is_final())
-    }
 
 
 def _reason(run: FlowRun | None) -> str:

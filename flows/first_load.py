@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
+from crmhouse.errors import SourceError
 from flows import fan_out, tasks
 from ingestion.runs import checkpoints
-from ingestion.sources.connector import ByOneProcess
+from ingestion.sources.connector import ByOneProcess, choose
 
 if TYPE_CHECKING:
     from crmhouse.settings import SourceConfig
@@ -26,30 +27,47 @@ def share_out(work: Work, source: SourceConfig, stream: str, progress: Progress)
     Raises:
         CrmhouseError: the first load could not be planned.
     """
+    if isinstance(work.reader(source), ByOneProcess):
+        return
+    with tasks.errors_of_ours(f"first load of {source.name}.{stream}"):
+        landed, names = _load(work, source, stream)
+        is_over = landed and landed >= {*names}
+        if is_over or not fan_out.is_deployed():
+            return
+        tasks.plan_first_load(work, source, stream)
+        landed, names = _load(work, source, stream)
+        if len({*names} - landed) < 2:  # noqa: PLR2004  # nothing to do side by side
+            return
+        # All slices, landed ones too: each try of this run cuts and names the same parts.
+        size = ceil(len(names) / (source.parallel_slices * _SUB_RUNS_PER_SLOT))
+        groups = [names[start : start + size] for start in range(0, len(names), size)]
+        parts = {f"{source.name}.{stream} {_span(group)}": group for group in groups}
+
+        def missing() -> list[str]:
+            landed, _ = _load(work, source, stream)
+            return [name for name, group in parts.items() if not landed >= {*group}]
+
+        fan_out.land(
+            [fan_out.Part(name, _parameters(work, source, stream, parts[name])) for name in parts],
+            missing=missing,
+            at_once=source.parallel_slices,
+            tell=progress.within,
+        )
+        work.add_slices_of_sub_runs(source.name)
+
+
+def _load(work: Work, source: SourceConfig, stream: str) -> tuple[set[str], list[str]]:
+    """Return what of a stream has landed, and the names of all slices of a load under way."""
+    with work.warehouse.connect() as connection:
+        landed = checkpoints(connection, source.name, stream)
+    if not landed:
+        return set(), []
     reader = work.reader(source)
-    if isinstance(reader, ByOneProcess) or not fan_out.is_deployed():
-        return
-    names = tasks.plan_first_load(work, source, stream)
-    if len(names) < 2:  # noqa: PLR2004  # nothing to do side by side
-        return
-    size = ceil(len(names) / (source.parallel_slices * _SUB_RUNS_PER_SLOT))
-    groups = [names[start : start + size] for start in range(0, len(names), size)]
-    parts = {f"{source.name}.{stream} {_span(group)}": group for group in groups}
-    (one,) = reader.only([stream]).streams()
-
-    def missing() -> list[str]:
-        with work.warehouse.connect() as connection:
-            landed = checkpoints(connection, source.name, stream)
-        left = set(reader.open_slices(one, landed))
-        return [name for name, group in parts.items() if left & {*group}]
-
-    fan_out.land(
-        [fan_out.Part(name, _parameters(work, source, stream, parts[name])) for name in parts],
-        missing=missing,
-        at_once=source.parallel_slices,
-        tell=progress.within,
-    )
-    work.add_slices_of_sub_runs(source.name)
+    try:
+        (one,) = choose(reader, source.name, [stream])
+    except SourceError:  # its sync will tell, and record it
+        return {*landed}, []
+    return {*landed}, reader.load_slices(one, landed)
 
 
 def _span(names: list[str]) -> str:

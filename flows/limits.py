@@ -45,7 +45,12 @@ def one_slot_of(source: str, patience: float) -> Iterator[None]:
         AlreadyRunningError: others hold all of them for all the time.
     """
     name = limit_of(source)
-    if not _exists(name):
+    try:
+        is_bounded = _exists(name)
+    except httpx.HTTPError as error:
+        logger.warning("Prefect's server does not tell its limits: %s", type(error).__name__)
+        is_bounded = False
+    if not is_bounded:
         yield
         return
     slot = concurrency(
@@ -81,8 +86,5 @@ def _exists(name: str) -> bool:
         try:
             client.read_global_concurrency_limit_by_name(name)
         except ObjectNotFound:
-            return False
-        except httpx.HTTPError as error:
-            logger.warning("Prefect's server does not tell its limits: %s", type(error).__name__)
             return False
     return True

@@ -176,14 +176,15 @@ def _sync(
 
 
 @step("plan the first load of {source.name}.{stream}")
-def plan_first_load(work: Work, source: SourceConfig, stream: str) -> list[str]:
-    """Begin the first load of a stream, and name its slices that other flow runs may land.
+def plan_first_load(work: Work, source: SourceConfig, stream: str) -> None:
+    """Begin the first load of a stream, so that its slices are known to all who may land them.
 
     Raises:
         SyncFailedError: the stream failed.
+        AlreadyRunningError: another process has held the source for too long.
     """
     with errors_of_ours(f"sync of {source.name}.{stream}"), one_slot_of(source.name, PATIENCE):
-        return sync.plan_first_load(
+        sync.plan_first_load(
             work.warehouse,
             work.settings,
             source,
@@ -192,6 +193,7 @@ def plan_first_load(work: Work, source: SourceConfig, stream: str) -> list[str]:
             reader=work.reader(source),
             rules=quality.row_rules,
             listener=_Collector(work),
+            patience=PATIENCE,
         )
 
 

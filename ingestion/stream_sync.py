@@ -114,12 +114,10 @@ def lead(work: Work, stream: Stream, asked: Asked, patience: float) -> bool:
     name = f"sync {work.place(stream)}"
     if asked.window:
         name += " from {} to {}".format(*asked.window)
-    elif (
-        not work.locks.take(name)
-        and not asked.everything
-        and work.reader.open_slices(stream, work.landed(stream))
-    ):
-        return False
+    elif not work.locks.take(name) and not asked.everything:
+        landed = work.landed(stream)
+        if not landed.keys() >= {*work.reader.load_slices(stream, landed)}:
+            return False
     require(work.locks, name, work.place(stream), patience=patience)
     return True
 

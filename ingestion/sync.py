@@ -19,7 +19,7 @@ from crmhouse.errors import (
 )
 from crmhouse.log import about
 from ingestion.locks import of_source, open_locks, require
-from ingestion.runs import SliceRun, checkpoints, is_cut_short, note_check
+from ingestion.runs import SliceRun, is_cut_short, note_check
 from ingestion.sources import connector
 from ingestion.stream_sync import (
     NO_SLICE,
@@ -137,8 +137,9 @@ def plan_first_load(
     reader: Connector,
     rules: Rules = no_rules,
     listener: Listener | None = None,
-) -> list[str]:
-    """Begin the first load of a stream, and name its slices that any process may land now.
+    patience: float = 0,
+) -> None:
+    """Begin the first load of a stream: what is small lands, what is large gets a plan.
 
     Args:
         warehouse: where to.
@@ -149,9 +150,7 @@ def plan_first_load(
         reader: the source's connector.
         rules: gives the row rules of a system's stream, for what is small and landed at once.
         listener: is told how it gets on.
-
-    Returns:
-        The slices that have not landed; nothing where the stream has none to share out.
+        patience: seconds to wait for another process that holds the source or the stream.
 
     Raises:
         SyncFailedError, AlreadyRunningError, SourceError, WarehouseError: as `sync_source`.
@@ -159,11 +158,8 @@ def plan_first_load(
     sync_source(
         warehouse, settings, source,
         run_id=run_id, reader=reader, streams=[stream], asked=Asked(plan=True), rules=rules,
-        listener=listener,
+        listener=listener, patience=patience,
     )  # fmt: skip
-    (one,) = reader.only([stream]).streams()
-    with warehouse.connect() as connection:
-        return reader.open_slices(one, checkpoints(connection, source.name, stream))
 
 
 def _streams(

@@ -55,7 +55,7 @@ class ByOneProcess:
         """Yield nothing: there is nothing to share out."""
         yield from ()
 
-    def open_slices(
+    def load_slices(
         self,
         stream: Stream,  # noqa: ARG002
         landed: Mapping[str, Mapping[str, Any]],  # noqa: ARG002
@@ -105,8 +105,8 @@ class Connector(Protocol):
     def plan(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> Generator[Slice]:
         """Yield what a first load begins with: its plan, or all of it where it is small."""
 
-    def open_slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """Name those slices of a first load under way which any process may land."""
+    def load_slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Name all slices of a first load under way which any process may land, or has landed."""
 
     def shared(
         self,
@@ -115,7 +115,7 @@ class Connector(Protocol):
         claim: Claim,
         names: Collection[str] | None = None,
     ) -> Generator[Slice]:
-        """Yield the open slices, or those of them that are named, until all have landed."""
+        """Yield its slices that have not landed, or those that are named, until all have."""
 
     def everything(self, stream: Stream) -> Generator[Slice]:
         """Yield slices that hold all records of the stream, for a full refresh."""

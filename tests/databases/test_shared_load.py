@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from fault_points import Child
 
 from crmhouse.errors import AlreadyRunningError
 from ingestion.locks import open_locks
+from ingestion.runs import checkpoints
 from ingestion.sources import connector
 from ingestion.stream_sync import Asked, Silent
 from ingestion.sync import plan_first_load, sync_source
@@ -207,13 +209,31 @@ def test_named_slices_are_landed_and_no_other(postgres: Source) -> None:
     require_all_landed_once(things)
 
 
-def planned(things: Source) -> list[str]:
+def test_a_plan_waits_for_who_builds_from_the_source(postgres: Source) -> None:
+    things = with_plan(postgres)
+    with open_locks(things.warehouse) as locks, ThreadPoolExecutor() as pool:
+        assert locks.take("sync test")
+        with pytest.raises(AlreadyRunningError):
+            planned(things)
+        waiting = pool.submit(planned, things, patience=60)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=1)
+        locks.release("sync test")
+        assert len(waiting.result(timeout=60)) == SLICES
+
+
+def planned(things: Source, patience: float = 0) -> list[str]:
     """Plan the first load; return the slices that have not landed."""
     settings, source = things.configured({"things": CUT}, {})
-    return plan_first_load(
+    reader = connector(settings, source)
+    plan_first_load(
         things.warehouse, settings, source, "things",
-        run_id=uuid.uuid4(), reader=connector(settings, source),
+        run_id=uuid.uuid4(), reader=reader, patience=patience,
     )  # fmt: skip
+    (stream,) = reader.streams()
+    with things.warehouse.connect() as connection:
+        landed = checkpoints(connection, source.name, stream.name)
+    return [name for name in reader.load_slices(stream, landed) if name not in landed]
 
 
 def test_a_second_sync_is_refused_once_the_load_has_ended(things: Source) -> None:

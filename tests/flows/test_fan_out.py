@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +39,18 @@ ROOT = Path(__file__).parents[2]
 ROWS, SLICES = 8_000, 8
 BACKFILL_SLICES = 4  # fewer: each is a process that starts
 SPAN = {"start": "2026-01-01T00:00:00Z", "end": "2026-09-01T00:00:00Z"}
+
+
+NO_ROOM = """
+import json
+from flows import fan_out
+
+fan_out._SECONDS_WITHOUT_START = 5.0
+part = fan_out.Part("a slice without room", {"source": "shop"})
+print(json.dumps(fan_out.land(
+    [part], missing=lambda: [part.name], at_once=2, tell=lambda *_: None
+)))
+"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,7 @@ def company(
         connection.execute(sa.text("alter table orders add primary key (id)"))
     tables = {"orders": {"cursor": "updated_at", "slice_rows": ROWS // SLICES}}
     shop = {
-        "name": "shop", "kind": "database", "parallel_slices": 2,
+        "name": "shop", "kind": "database", "parallel_slices": 3,
         "options": {"url": source, "tables": tables},
     }  # fmt: skip
     warehouse_url = at.set(database="fan_out", drivername="postgresql")
@@ -129,7 +143,7 @@ def company(
     config = folder / "crmhouse.yaml"
     config.write_text(yaml.safe_dump({**content, "sources": [shop]}), encoding="utf-8")
     prefect.prefect("--no-prompt", "deploy", "--all", cwd=ROOT)
-    body = {"name": "source-shop", "limit": 2}
+    body = {"name": "source-shop", "limit": 3}
     prefect.call("/v2/concurrency_limits/", body)
     with open_warehouse(load_settings(config)) as warehouse:
         yield FanOut(prefect, config, warehouse, engine)
@@ -194,7 +208,7 @@ def test_the_bound_of_the_source_was_kept(loaded: dict[str, Any], company: FanOu
     for _, change in sorted(moments):
         at_work += change
         most = max(most, at_work)
-    assert most == 2
+    assert most == 3
 
 
 def test_the_run_tells_what_its_sub_runs_have_landed(
@@ -277,11 +291,48 @@ def test_a_backfill_that_has_ended_is_no_longer_under_way(
     assert company.backfill() is None
 
 
+def test_a_sync_after_the_first_load_plans_none_and_waits_for_who_builds_from_the_source(
+    backfilled: Backfilled, company: FanOut
+) -> None:
+    assert backfilled.again["state_type"] == "COMPLETED"
+    with open_locks(company.warehouse) as locks:
+        assert locks.take("sync shop")
+        run = company.start("sync-source/sync-source")
+
+        def steps() -> list[str]:
+            body = {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}}
+            return [one["name"] for one in company.prefect.call("/task_runs/filter", body)]
+
+        wait_for(steps, seconds=300, what="the sync of the stream")
+        company.require_alive(run)
+    assert company.end_of(run)["state_type"] == "COMPLETED"
+    assert steps() == ["sync shop.orders"]
+
+
+def test_slices_for_which_the_pool_has_no_room_are_given_up(company: FanOut) -> None:
+    def pause(*, is_paused: bool) -> None:
+        company.prefect.call("/work_pools/crmhouse", {"is_paused": is_paused}, "PATCH")
+
+    pause(is_paused=True)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", NO_ROOM], env=company.prefect.environment(),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        pause(is_paused=False)
+    assert result.returncode == 0, result.stderr
+    assert "no room" in json.loads(result.stdout)["a slice without room"]
+    body = {"flow_runs": {"name": {"any_": ["a slice without room"]}}}
+    (run,) = company.prefect.call("/flow_runs/filter", body)
+    assert run["state_type"] == "CANCELLED"
+
+
 def test_the_slots_of_killed_runs_are_free_again(backfilled: Backfilled, company: FanOut) -> None:
     assert backfilled.again["state_type"] == "COMPLETED"
 
     def free() -> bool:
         limit = company.prefect.call("/v2/concurrency_limits/source-shop")
-        return (limit["limit"], limit["active_slots"]) == (2, 0)
+        return (limit["limit"], limit["active_slots"]) == (3, 0)
 
     assert wait_for(free, seconds=150, what="the slots of the killed runs")

@@ -119,11 +119,11 @@ class DatabaseConnector:
         if not (stream.snapshot or landed.get(CHANGES) or landed.get(LOAD)):
             yield from self._first(stream)
 
-    def open_slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> list[str]:  # noqa: ARG002  # the signature of Connector
-        """Name the slices of a first load under way that have not landed."""
+    def load_slices(self, stream: Stream, landed: Mapping[str, Mapping[str, Any]]) -> list[str]:  # noqa: ARG002  # the signature of Connector
+        """Name the slices of a first load under way."""
         if landed.get(CHANGES) or not landed.get(LOAD):
             return []
-        return [name for name in _parts(landed[LOAD]) if name not in landed]
+        return list(_parts(landed[LOAD]))
 
     def shared(
         self,
@@ -133,7 +133,7 @@ class DatabaseConnector:
         names: Collection[str] | None = None,
     ) -> Generator[Slice]:
         """Yield the slices of a first load that is under way."""
-        if self.open_slices(stream, landed):
+        if self.load_slices(stream, landed):
             yield from self._load(stream, landed, claim, names)
 
     def everything(self, stream: Stream) -> Generator[Slice]:
