@@ -7,7 +7,7 @@ demo: .venv/ready
 	$(BIN)/crmhouse demo
 
 test: .venv/ready browser
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 3 --dist loadgroup
 
 # Pages are tested in a real browser, Debian's. Without the right to install it, those tests are skipped.
 browser:
