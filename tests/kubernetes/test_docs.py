@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from chart import ROOT, evaluation, rendered
 from hardening import pods_of
 from project import KEYS
@@ -75,3 +76,11 @@ def test_every_file_that_a_command_takes_is_there() -> None:
     files = set(re.findall(r"deployments/[\w./-]+", SCRIPT))
     assert len(files) >= 2
     assert all((ROOT / file).exists() for file in files)
+
+
+def test_the_values_of_the_production_example_are_taken() -> None:
+    example = re.search(
+        r"^## In production\n.*?^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL
+    )
+    assert example
+    assert len(rendered(yaml.safe_load(example[1]))) > 20
