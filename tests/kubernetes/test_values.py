@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import TYPE_CHECKING, Any
 
 import helm_python
 import pytest
 import yaml
-from chart import CHART, EVERYTHING, NAMESPACE, VALUES, evaluation, rendered
+from chart import CHART, EVERYTHING, NAMESPACE, ROOT, VALUES, evaluation, rendered
 from flow_jobs import deployments, job_of, packaged_template, template_of
+from hardening import amount
 from project import KEYS
 
 from crmhouse.literal_secrets import refuse_literal_secrets
@@ -159,3 +161,33 @@ def test_a_changed_configuration_makes_a_new_deploy_and_an_unchanged_one_none() 
     changed = jobs({"config": {"log_level": "DEBUG"}})
     assert {name.rpartition("-")[0] for name in before ^ changed} == {"crmhouse-deploy"}
     assert not before & jobs({"image": {"tag": "0.2.0"}})
+
+
+def test_the_evaluation_fits_beside_the_system_pods_of_a_node_with_two_processors() -> None:
+    """Those of kubeadm and kind reserve 950m; the page says what ours need to be free."""
+    manifests = rendered(evaluation())
+    pods: dict[str, list[dict[str, Any]]] = {"Deployment": [], "Job": []}
+    for manifest in manifests:
+        if manifest["kind"] in pods:
+            assert manifest["spec"].get("replicas", 1) == 1
+            pods[manifest["kind"]].append(manifest["spec"]["template"]["spec"])
+    run = job_of(template_of(manifests), deployments()["refresh"])["spec"]["template"]["spec"]
+    needed, lasting = {}, {}
+    for kind in ("cpu", "memory"):
+        lasting[kind] = sum(requested(pod, kind) for pod in pods["Deployment"])
+        beginning = sum(requested(pod, kind) for pod in pods["Job"])
+        needed[kind] = lasting[kind] + max(beginning, requested(run, kind))
+    assert needed["cpu"] <= 1.0
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    for cpu, memory in (needed.values(), lasting.values()):
+        assert re.search(f"{cpu * 1000:.0f}m (of CPU )?and {memory / 2**20:.0f} MiB", page)
+
+
+def requested(pod: dict[str, Any], kind: str) -> float:
+    """Return what the scheduler looks for: all containers', or the largest of those before them."""
+
+    def of(container: dict[str, Any]) -> float:
+        return amount(container["resources"]["requests"][kind]) or 0
+
+    first = max((of(container) for container in pod.get("initContainers", [])), default=0)
+    return max(first, sum(of(container) for container in pod["containers"]))
