@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import helm_python
@@ -161,6 +162,33 @@ def test_a_changed_configuration_makes_a_new_deploy_and_an_unchanged_one_none() 
     changed = jobs({"config": {"log_level": "DEBUG"}})
     assert {name.rpartition("-")[0] for name in before ^ changed} == {"crmhouse-deploy"}
     assert not before & jobs({"image": {"tag": "0.2.0"}})
+
+
+def test_a_postgresql_that_may_be_empty_makes_both_jobs_new() -> None:
+    def jobs(**values: Any) -> set[str]:
+        release = rendered({"postgresql": {"mode": "evaluation", "evaluation": values}})
+        return {m["metadata"]["name"] for m in release if m["kind"] == "Job"}
+
+    assert jobs() == jobs()
+    assert not jobs() & jobs(persistentVolumeClaim="data")
+
+
+def test_another_version_of_the_chart_makes_new_jobs_whatever_the_image(tmp_path: Path) -> None:
+    """The version is in the labels of the pod, which nobody can change."""
+    copied = shutil.copytree(CHART, tmp_path / "crmhouse")
+    about = copied / "Chart.yaml"
+
+    def jobs() -> set[str]:
+        with helm_python.Chart.load(copied) as chart:
+            files = chart.render({"image": {"tag": "pinned"}}, name="crmhouse", namespace=NAMESPACE)
+        manifests = yaml.safe_load_all(files["crmhouse/templates/jobs.yaml"])
+        return {manifest["metadata"]["name"] for manifest in manifests if manifest}
+
+    before = jobs()
+    assert len(before) == 2
+    text = about.read_text(encoding="utf-8")
+    about.write_text(text.replace('appVersion: "0.1.0"', 'appVersion: "0.1.1"'), encoding="utf-8")
+    assert not before & jobs()
 
 
 def test_the_evaluation_fits_beside_the_system_pods_of_a_node_with_two_processors() -> None:
