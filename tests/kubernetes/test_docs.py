@@ -13,9 +13,9 @@ from project import KEYS
 pytestmark = pytest.mark.xdist_group("kubernetes-chart")
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-SCRIPT = "\n".join(re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)).replace(
-    "\\\n", " "
-)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+COMMANDS = [text.replace("\\\n", " ") for language, text in BLOCKS if not language]
+SCRIPT = "\n".join(COMMANDS)
 
 
 def made() -> dict[str, dict[str, str]]:
@@ -84,3 +84,26 @@ def test_the_values_of_the_production_example_are_taken() -> None:
     )
     assert example
     assert len(rendered(yaml.safe_load(example[1]))) > 20
+
+
+def test_a_command_that_does_not_end_by_itself_stands_alone() -> None:
+    assert "--watch" not in SCRIPT
+    assert "until " not in SCRIPT
+    for block in COMMANDS:
+        assert "port-forward" not in block or block.count("\n") == 1
+
+
+def test_helm_template_is_told_a_version_that_the_chart_takes() -> None:
+    lines = [line for line in SCRIPT.splitlines() if line.startswith("helm template")]
+    assert len(lines) == 3
+    assert all(" --kube-version 1.30.0 " in line for line in lines)
+
+
+def test_the_page_shows_every_pod_that_there_is() -> None:
+    kinds = {"Deployment", "Job"}
+    there = {
+        m["metadata"]["labels"]["app.kubernetes.io/component"]
+        for m in rendered(evaluation())
+        if m["kind"] in kinds
+    }
+    assert set(re.findall(r"^crmhouse-(\w+)-… ", PAGE, re.MULTILINE)) == there
