@@ -156,6 +156,15 @@ def test_starting_it_all_again_changes_nothing(stack: Stack) -> None:
     assert re.search(r"0 create, 0 change, 0 remove, \d+ unchanged", said), said
 
 
+def test_prefects_pages_are_shown(stack: Stack) -> None:  # noqa: ARG001
+    page = API.removesuffix("api")
+    with urllib.request.urlopen(page, timeout=60) as answer:  # noqa: S310
+        script = re.search(r'src="/([^"]+\.js)"', answer.read().decode())
+    assert script
+    with urllib.request.urlopen(page + script[1], timeout=60) as answer:  # noqa: S310
+        assert answer.status == 200
+
+
 def test_nobody_uses_prefect_without_the_password(stack: Stack) -> None:  # noqa: ARG001
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"{API}/version", timeout=60)  # noqa: S310
