@@ -107,3 +107,22 @@ def test_the_page_shows_every_pod_that_there_is() -> None:
         if m["kind"] in kinds
     }
     assert set(re.findall(r"^crmhouse-(\w+)-… ", PAGE, re.MULTILINE)) == there
+
+
+def test_the_commands_of_other_pages_are_for_deployments_of_the_chart() -> None:
+    there = {m["metadata"]["name"] for m in rendered(evaluation()) if m["kind"] == "Deployment"}
+    named = set()
+    for page in (ROOT / "docs").rglob("*.md"):
+        named |= set(re.findall(r"\bdeployment/([\w-]+)", page.read_text(encoding="utf-8")))
+    assert {"crmhouse-metrics", "crmhouse-postgresql", "crmhouse-worker"} <= named <= there
+
+
+def test_what_the_pods_of_the_commands_need_is_there() -> None:
+    """`crmhouse status` in the metrics pod, `prefect deployment run` in the worker's."""
+    environment = {
+        pod.component: {entry["name"] for entry in pod.spec["containers"][0]["env"]}
+        for pod in pods_of(rendered())
+        if pod.component in {"metrics", "worker"}
+    }
+    assert environment["metrics"] >= {"CRMHOUSE_WAREHOUSE_URL", "CRMHOUSE_CONFIG"}
+    assert environment["worker"] >= {"PREFECT_API_URL", "PREFECT_API_AUTH_STRING"}
