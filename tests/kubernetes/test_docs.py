@@ -126,3 +126,11 @@ def test_what_the_pods_of_the_commands_need_is_there() -> None:
     }
     assert environment["metrics"] >= {"CRMHOUSE_WAREHOUSE_URL", "CRMHOUSE_CONFIG"}
     assert environment["worker"] >= {"PREFECT_API_URL", "PREFECT_API_AUTH_STRING"}
+
+
+def test_the_image_that_is_built_and_imported_is_the_one_that_the_evaluation_takes() -> None:
+    image = evaluation()["image"]
+    short = f"{image['repository'].removeprefix('docker.io/library/')}:{image['tag']}"
+    assert f"docker build -t {short} ." in SCRIPT
+    assert f"docker save {short} -o crmhouse.tar" in SCRIPT
+    assert f"`docker.io/library/{short}`" in PAGE

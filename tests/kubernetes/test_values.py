@@ -149,7 +149,7 @@ def test_an_image_that_was_imported_by_hand_is_not_pulled() -> None:
     for manifest in [*manifests, *jobs]:
         template = manifest.get("spec", {}).get("template", {}).get("spec", {})
         for container in [*template.get("initContainers", []), *template.get("containers", [])]:
-            assert container["image"] == "crmhouse:dev"
+            assert container["image"] == "docker.io/library/crmhouse:dev"
             assert container["imagePullPolicy"] == "IfNotPresent"
 
 
