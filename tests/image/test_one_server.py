@@ -149,6 +149,24 @@ def test_the_whole_refresh_runs_in_the_worker(stack: Stack) -> None:
     assert len(status["marts"]) > 10
 
 
+def test_its_own_postgresql_has_the_programs_for_a_backup(stack: Stack) -> None:
+    script = "python3 /scripts/postgresql.py"
+    restore = (
+        f"{script} psql postgres -c 'create database copied owner crmhouse' && "
+        f"{script} pg_dump crmhouse --format=custom | "
+        f"{script} pg_restore copied --exit-on-error --no-owner --role=crmhouse"
+    )
+    done = stack.call("exec", f"{STACK}_postgres", "sh", "-c", restore)
+    assert done.returncode == 0, done.stderr
+
+    def customers(database: str) -> str:
+        query = ("-At", "-c", "select count(*) from marts.dim_customers")
+        shown = stack.call("exec", f"{STACK}_postgres", *script.split(), "psql", database, *query)
+        return shown.stdout
+
+    assert int(customers("copied")) == int(customers("crmhouse")) > 0
+
+
 def test_starting_it_all_again_changes_nothing(stack: Stack) -> None:
     stack.run("databases")
     stack.run("migrations")
