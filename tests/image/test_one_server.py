@@ -171,7 +171,7 @@ def test_starting_it_all_again_changes_nothing(stack: Stack) -> None:
     stack.run("databases")
     stack.run("migrations")
     said = stack.run("deploy")
-    assert re.search(r"0 create, 0 change, 0 remove, \d+ unchanged", said), said
+    assert re.search(r"0 created, 0 changed, 0 removed, \d+ unchanged", said), said
 
 
 def test_prefects_pages_are_shown(stack: Stack) -> None:  # noqa: ARG001
