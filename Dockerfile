@@ -62,7 +62,8 @@ RUN groupadd --gid 10001 crmhouse \
         python3 -m pip uninstall --yes --quiet setuptools wheel pip; fi
 COPY --from=libraries /opt/crmhouse /opt/crmhouse
 COPY --from=application /app /app
-# Everything that is written goes below /var/lib/crmhouse, a volume, or /tmp, a tmpfs.
+# Everything that is written goes below /var/lib/crmhouse, a volume, or /tmp, a tmpfs. The pages of
+# Prefect's server too: it copies them at its start, and without a place for them shows none.
 ENV PATH=/opt/crmhouse/bin:/app/bin:$PATH \
     LANG=C.UTF-8 \
     HOME=/var/lib/crmhouse \
@@ -72,7 +73,8 @@ ENV PATH=/opt/crmhouse/bin:/app/bin:$PATH \
     PREFECT_HOME=/var/lib/crmhouse/prefect \
     DO_NOT_TRACK=1 \
     GX_ANALYTICS_ENABLED=false \
-    PREFECT_SERVER_ANALYTICS_ENABLED=false
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    PREFECT_SERVER_UI_STATIC_DIRECTORY=/var/lib/crmhouse/ui
 WORKDIR /app
 VOLUME /var/lib/crmhouse
 USER 10001:10001

@@ -149,11 +149,38 @@ def test_the_whole_refresh_runs_in_the_worker(stack: Stack) -> None:
     assert len(status["marts"]) > 10
 
 
+def test_its_own_postgresql_has_the_programs_for_a_backup(stack: Stack) -> None:
+    script = "python3 /scripts/postgresql.py"
+    restore = (
+        f"{script} psql postgres -c 'create database copied owner crmhouse' && "
+        f"{script} pg_dump crmhouse --format=custom | "
+        f"{script} pg_restore copied --exit-on-error --no-owner --role=crmhouse"
+    )
+    done = stack.call("exec", f"{STACK}_postgres", "sh", "-c", restore)
+    assert done.returncode == 0, done.stderr
+
+    def customers(database: str) -> str:
+        query = ("-At", "-c", "select count(*) from marts.dim_customers")
+        shown = stack.call("exec", f"{STACK}_postgres", *script.split(), "psql", database, *query)
+        return shown.stdout
+
+    assert int(customers("copied")) == int(customers("crmhouse")) > 0
+
+
 def test_starting_it_all_again_changes_nothing(stack: Stack) -> None:
     stack.run("databases")
     stack.run("migrations")
     said = stack.run("deploy")
-    assert re.search(r"0 create, 0 change, 0 remove, \d+ unchanged", said), said
+    assert re.search(r"0 created, 0 changed, 0 removed, \d+ unchanged", said), said
+
+
+def test_prefects_pages_are_shown(stack: Stack) -> None:  # noqa: ARG001
+    page = API.removesuffix("api")
+    with urllib.request.urlopen(page, timeout=60) as answer:  # noqa: S310
+        script = re.search(r'src="/([^"]+\.js)"', answer.read().decode())
+    assert script
+    with urllib.request.urlopen(page + script[1], timeout=60) as answer:  # noqa: S310
+        assert answer.status == 200
 
 
 def test_nobody_uses_prefect_without_the_password(stack: Stack) -> None:  # noqa: ARG001

@@ -212,3 +212,33 @@ def test_a_misspelt_field_is_found_by_the_schema_of_every_version(
         "imagePullPolcy" in said
         for said in faults(find(release, "Deployment", "crmhouse-server"), version)
     )
+
+
+@pytest.mark.parametrize(
+    ("orchestration", "ports"),
+    [
+        ({}, {5432}),
+        ({"notifications": {}}, {5432}),
+        ({"work_pool_limit": 2}, {5432}),
+        ({"notifications": {"webhook": "${ALERTS_WEBHOOK}"}}, {5432, 443, 587}),
+        ({"notifications": {"mail": {"host": "smtp.example.com"}}}, {5432, 443, 587}),
+    ],
+)
+def test_the_server_has_a_way_out_where_it_has_alerts_to_send(
+    orchestration: dict[str, Any], ports: set[int]
+) -> None:
+    release = rendered({"config": {"orchestration": orchestration}})
+    rules = rule_of(release, "crmhouse-server-egress")["egress"]
+    assert {port["port"] for rule in rules for port in rule["ports"]} == ports
+    for rule in rules[1:]:
+        assert rule["to"][0]["ipBlock"]["cidr"] == "0.0.0.0/0"
+        assert "169.254.0.0/16" in rule["to"][0]["ipBlock"]["except"]
+
+
+def test_alerts_go_where_the_values_say_and_nowhere_else() -> None:
+    to = [{"ipBlock": {"cidr": "10.0.0.25/32"}}]
+    config = {"orchestration": {"notifications": {"mail": {"host": "mail", "port": 25}}}}
+    policy = {"notifications": {"to": to, "ports": [25]}}
+    release = rendered({"config": config, "networkPolicy": policy})
+    egress = rule_of(release, "crmhouse-server-egress")["egress"]
+    assert egress[1:] == [{"to": to, "ports": [{"protocol": "TCP", "port": 25}]}]

@@ -104,3 +104,14 @@ def test_the_packaged_chart_is_complete(tmp_path: Path) -> None:
         files = packed.render(VALUES["evaluation"], name="crmhouse", namespace=NAMESPACE)
     packed_files = [*yaml.safe_load_all(files["crmhouse/templates/configmaps.yaml"])]
     assert template_of(packed_files) == template_of(rendered(VALUES["evaluation"]))
+
+
+def test_who_waits_for_others_is_not_given_up_while_it_waits() -> None:
+    """The scripts wait for a quarter of an hour, and are started again after it."""
+    patient = {
+        manifest["metadata"]["name"]: manifest["spec"].get("progressDeadlineSeconds", 600)
+        for manifest in rendered(VALUES["evaluation"])
+        if manifest["kind"] == "Deployment"
+        and "'wait-for-" in str(manifest["spec"]["template"]["spec"].get("initContainers"))
+    }
+    assert patient == {f"crmhouse-{name}": 1800 for name in ("metrics", "server", "worker")}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import helm_python
 import pytest
 import yaml
-from chart import CHART, EVERYTHING, NAMESPACE, VALUES, evaluation, rendered
+from chart import CHART, EVERYTHING, NAMESPACE, ROOT, VALUES, evaluation, rendered
 from flow_jobs import deployments, job_of, packaged_template, template_of
+from hardening import amount
 from project import KEYS
 
 from crmhouse.literal_secrets import refuse_literal_secrets
@@ -146,7 +149,7 @@ def test_an_image_that_was_imported_by_hand_is_not_pulled() -> None:
     for manifest in [*manifests, *jobs]:
         template = manifest.get("spec", {}).get("template", {}).get("spec", {})
         for container in [*template.get("initContainers", []), *template.get("containers", [])]:
-            assert container["image"] == "crmhouse:dev"
+            assert container["image"] == "docker.io/library/crmhouse:dev"
             assert container["imagePullPolicy"] == "IfNotPresent"
 
 
@@ -159,3 +162,60 @@ def test_a_changed_configuration_makes_a_new_deploy_and_an_unchanged_one_none() 
     changed = jobs({"config": {"log_level": "DEBUG"}})
     assert {name.rpartition("-")[0] for name in before ^ changed} == {"crmhouse-deploy"}
     assert not before & jobs({"image": {"tag": "0.2.0"}})
+
+
+def test_a_postgresql_that_may_be_empty_makes_both_jobs_new() -> None:
+    def jobs(**values: Any) -> set[str]:
+        release = rendered({"postgresql": {"mode": "evaluation", "evaluation": values}})
+        return {m["metadata"]["name"] for m in release if m["kind"] == "Job"}
+
+    assert jobs() == jobs()
+    assert not jobs() & jobs(persistentVolumeClaim="data")
+
+
+def test_another_version_of_the_chart_makes_new_jobs_whatever_the_image(tmp_path: Path) -> None:
+    """The version is in the labels of the pod, which nobody can change."""
+    copied = shutil.copytree(CHART, tmp_path / "crmhouse")
+    about = copied / "Chart.yaml"
+
+    def jobs() -> set[str]:
+        with helm_python.Chart.load(copied) as chart:
+            files = chart.render({"image": {"tag": "pinned"}}, name="crmhouse", namespace=NAMESPACE)
+        manifests = yaml.safe_load_all(files["crmhouse/templates/jobs.yaml"])
+        return {manifest["metadata"]["name"] for manifest in manifests if manifest}
+
+    before = jobs()
+    assert len(before) == 2
+    text = about.read_text(encoding="utf-8")
+    about.write_text(text.replace('appVersion: "0.1.0"', 'appVersion: "0.1.1"'), encoding="utf-8")
+    assert not before & jobs()
+
+
+def test_the_evaluation_fits_beside_the_system_pods_of_a_node_with_two_processors() -> None:
+    """Those of kubeadm and kind reserve 950m; the page says what ours need to be free."""
+    manifests = rendered(evaluation())
+    pods: dict[str, list[dict[str, Any]]] = {"Deployment": [], "Job": []}
+    for manifest in manifests:
+        if manifest["kind"] in pods:
+            assert manifest["spec"].get("replicas", 1) == 1
+            pods[manifest["kind"]].append(manifest["spec"]["template"]["spec"])
+    run = job_of(template_of(manifests), deployments()["refresh"])["spec"]["template"]["spec"]
+    needed, lasting = {}, {}
+    for kind in ("cpu", "memory"):
+        lasting[kind] = sum(requested(pod, kind) for pod in pods["Deployment"])
+        beginning = sum(requested(pod, kind) for pod in pods["Job"])
+        needed[kind] = lasting[kind] + max(beginning, requested(run, kind))
+    assert needed["cpu"] <= 1.0
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    for cpu, memory in (needed.values(), lasting.values()):
+        assert re.search(f"{cpu * 1000:.0f}m (of CPU )?and {memory / 2**20:.0f} MiB", page)
+
+
+def requested(pod: dict[str, Any], kind: str) -> float:
+    """Return what the scheduler looks for: all containers', or the largest of those before them."""
+
+    def of(container: dict[str, Any]) -> float:
+        return amount(container["resources"]["requests"][kind]) or 0
+
+    first = max((of(container) for container in pod.get("initContainers", [])), default=0)
+    return max(first, sum(of(container) for container in pod["containers"]))

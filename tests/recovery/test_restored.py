@@ -1,4 +1,7 @@
-"""Backup and restore: both databases into a new PostgreSQL, and the next run has nothing to do."""
+"""Backup and restore: both databases into a new PostgreSQL, and the next run has nothing to do.
+
+The dump is a superuser's; what is restored belongs to a role for each database that is none.
+"""
 
 from __future__ import annotations
 
@@ -51,17 +54,21 @@ def test_a_restored_backup_goes_on_as_if_nothing_had_been(
     run = deployments["pods"].run_by_hand()
     warehouse = calm.warehouse.parameters["dbname"]
     held = everything(calm.warehouse)
-    for database in (warehouse, DATABASE):
+    for database, owner in ((warehouse, "crmhouse"), (DATABASE, "prefect")):
         dump = str(tmp_path / f"{database}.dump")
         program("pg_dump", "--format=custom", f"--file={dump}", database, server=postgres)
-        program("createdb", database, server=fresh)
-        program("pg_restore", "--exit-on-error", f"--dbname={database}", dump, server=fresh)
+        made = (f"create role {owner} login", f"create database {database} owner {owner}")
+        program("psql", "--dbname=postgres", *(f"--command={each}" for each in made), server=fresh)
+        into = ("--exit-on-error", "--no-owner", f"--role={owner}", f"--dbname={database}")
+        program("pg_restore", *into, dump, server=fresh)
 
-    there = Warehouse({**fresh.parameters, "dbname": warehouse}, embedded=False)
+    owned = {**fresh.parameters, "user": "crmhouse", "dbname": warehouse}
+    there = Warehouse(owned, embedded=False)
     assert everything(there) == held
     home = tmp_path / "prefect"
     home.mkdir()
-    restored = PrefectServer(home, free_port(), url_of_database(there, DATABASE))
+    of_prefect = Warehouse({**owned, "user": "prefect"}, embedded=False)
+    restored = PrefectServer(home, free_port(), url_of_database(of_prefect, DATABASE))
     with restored.service():
         restored.wait_until_it_answers()
         take_slot(restored, run)

@@ -23,7 +23,10 @@ EVERYTHING: dict[str, Any] = {
         "pullPolicy": "Always",
         "pullSecrets": [{"name": "registry"}],
     },
-    "config": {"sources": [{"name": "crm", "kind": "hubspot", "options": {"token": "${TOKEN}"}}]},
+    "config": {
+        "sources": [{"name": "crm", "kind": "hubspot", "options": {"token": "${TOKEN}"}}],
+        "orchestration": {"notifications": {"webhook": "${ALERTS_WEBHOOK}"}},
+    },
     "schedules": {"refresh": {"cron": "0 6 * * *", "timezone": "Europe/Berlin"}},
     "secrets": {
         "databaseAdmin": {"name": "admin", "key": "url"},

@@ -2,7 +2,7 @@
 
 python3 postgresql.py start         initialises the data folder once, then becomes the server
 python3 postgresql.py stop          ends it at once but orderly, before the pod's SIGTERM
-python3 postgresql.py psql DATABASE [ARGUMENT]...
+python3 postgresql.py psql DATABASE [ARGUMENT]...    and pg_dump and pg_restore in the same manner
 
 The superuser and its password are those of DATABASE_ADMIN_URL, at the first start.
 """
@@ -20,6 +20,7 @@ from crmhouse.embedded_files import PROGRAMS
 _VOLUME = Path(os.environ.get("POSTGRESQL_VOLUME", "/var/lib/postgresql"))
 _DATA = _VOLUME / "data"
 _PORT = os.environ.get("POSTGRESQL_PORT", "5432")
+_CLIENTS = ("psql", "pg_dump", "pg_restore")
 
 
 def main() -> int:
@@ -32,9 +33,11 @@ def main() -> int:
         _become("postgres", "-D", str(_DATA), "-p", _PORT)
     if action == "stop":
         _become("pg_ctl", "stop", "-m", "fast", "-w", "-D", str(_DATA))
+    if action not in _CLIENTS:
+        raise SystemExit(f"{action}? It is one of start, stop, {', '.join(_CLIENTS)}.")
     database, *more = arguments
     os.environ["PGPASSWORD"] = password
-    _become("psql", "-h", "127.0.0.1", "-p", _PORT, "-U", user, "-d", database, *more)
+    _become(action, "-h", "127.0.0.1", "-p", _PORT, "-U", user, "-d", database, *more)
     return 1
 
 

@@ -103,6 +103,11 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
+{{- /* Of a Deployment whose pods wait for others: `kubectl rollout status` gives up no earlier. */}}
+{{- define "crmhouse.patience" -}}
+progressDeadlineSeconds: 1800
+{{- end }}
+
 {{- define "crmhouse.mounts" -}}
 - {name: home, mountPath: /var/lib/crmhouse}
 - {name: tmp, mountPath: /tmp}
