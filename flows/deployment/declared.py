@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,10 @@ def _pool(settings: Settings, template: dict[str, Any]) -> list[Resource]:
             f"{POOL}/{name}",
             {"priority": queue.priority, "concurrency_limit": queue.limit},
         )
-        for name, queue in wanted.work_queues.items()
+        # A new priority moves those after it, so the first comes first.
+        for name, queue in sorted(
+            wanted.work_queues.items(), key=lambda item: item[1].priority or math.inf
+        )
     ]
     return [pool, *queues]
 
