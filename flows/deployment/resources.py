@@ -44,6 +44,12 @@ REFERENCES: dict[str, Kind] = {
 }
 
 
+class FromEnvironment(str):
+    """A value that the environment filled in: a plan does not show it, it may be a secret."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Resource:
     """One thing on a Prefect server.
