@@ -81,7 +81,7 @@ def run_refresh(
     # They import Prefect, which reads the settings.
     from prefect import tags  # noqa: PLC0415
 
-    from flows.deployment.resources import TAG  # noqa: PLC0415
+    from flows.names import TAG  # noqa: PLC0415
     from flows.refresh import refresh  # noqa: PLC0415
 
     logging.getLogger("prefect").propagate = False  # the command line tells what there is to tell

@@ -20,7 +20,7 @@ from prefect.client.schemas.filters import FlowRunFilter, WorkerFilter
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
 
-from flows.deployment.resources import POOL, TAG
+from flows.names import POOL, TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

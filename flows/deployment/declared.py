@@ -13,7 +13,8 @@ from flows.deployment import deployments, pool_template
 from flows.deployment.automations import read_automations, references, triggered
 from flows.deployment.notifications import blocks
 from flows.deployment.prefect_file import read_prefect_file
-from flows.deployment.resources import LIMIT_PREFIX, POOL, Faults, Resource, State
+from flows.deployment.resources import LIMIT_PREFIX, Faults, Resource, State
+from flows.names import POOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

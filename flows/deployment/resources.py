@@ -27,8 +27,6 @@ KINDS: tuple[Kind, ...] = (
     "automation",
 )
 
-POOL = "crmhouse"
-TAG = "crmhouse"
 AUTOMATION_PREFIX = "crmhouse-"
 BLOCK_PREFIX = "crmhouse-alerts-"
 LIMIT_PREFIX = "source-"

@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect_server import FINAL, url_of_database, wait_for
 
 from crmhouse.errors import OrchestratorError
-from flows.deployment.resources import TAG
 from flows.maintenance import TABLE, maintain
+from flows.names import TAG
 from flows.prefect_upkeep import ABANDONED, end_abandoned, forget_workers
 
 if TYPE_CHECKING:
