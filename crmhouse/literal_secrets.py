@@ -15,6 +15,9 @@ _NAME = (
     r"|(?:api|private|access|account)_?key|connection_?string"
 )
 _SECRET_NAME = re.compile(rf"{_NAME}|^webhook$", re.IGNORECASE)  # who knows a webhook, may call it
+# What is only to be shown is hidden a little too often rather than once too little.
+_MAYBE_SECRET_NAME = re.compile(rf"{_NAME}|^webhook$|auth_?string|pwd|(?:^|_)key$", re.IGNORECASE)
+_URL_WITH_USER = re.compile(r"://[^/\s]*@")
 # A reference to a variable is no secret: ${NAME}.
 _VARIABLE = r"\$\{[A-Z][A-Z0-9_]*\}"
 _ONLY_A_VARIABLE = re.compile(rf"(?:(?:Basic|Bearer|Token)\s+)?{_VARIABLE}")
@@ -73,7 +76,7 @@ def _is_literal(value: object, *, is_secret: bool) -> bool:
 
 def looks_secret(place: str, value: object) -> bool:
     """Say whether a value must not be shown: by the name of its place, or by its form."""
-    if _SECRET_NAME.search(place.rpartition(".")[2]):
+    if _MAYBE_SECRET_NAME.search(place.rpartition(".")[2]):
         return True
     text = str(value)
-    return bool(_URL_WITH_PASSWORD.search(text) or _SECRET_IN_TEXT.search(text))
+    return bool(_URL_WITH_USER.search(text) or _SECRET_IN_TEXT.search(text))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -19,10 +21,15 @@ from typing import TYPE_CHECKING
 from crmhouse.errors import CrmhouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 FIELDS = ("run_id", "source", "stream", "flow_run_id", "task_run_id")
 """What a record may be about, in the order in which it is written."""
+
+# How Prefect writes the state of a failed or crashed run: with the kind and the text of its error.
+_PREFECT_QUOTES = re.compile(
+    r"((?:run encountered an|by an unexpected) exception:? ?[\w.]*).*", re.DOTALL
+)
 
 _fields: ContextVar[Mapping[str, str] | None] = ContextVar("fields", default=None)
 
@@ -56,7 +63,8 @@ class JsonFormatter(logging.Formatter):
     """Writes a record as one line of JSON: time, level, logger, message, and what it is about.
 
     Of an exception that is not one of ours only the kind and the places in the code are written:
-    its text may quote a value.
+    its text may quote a value. A message that would hold the text, or comes with such an exception,
+    is written without its arguments.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -65,7 +73,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             **{
                 name: str(value)
                 for name in FIELDS
@@ -79,6 +87,21 @@ class JsonFormatter(logging.Formatter):
             places = traceback.extract_tb(error.__traceback__)
             line["trace"] = "; ".join(f"{p.filename}:{p.lineno} {p.name}" for p in places)
         return json.dumps(line, ensure_ascii=False)
+
+
+def _message(record: logging.LogRecord) -> str:
+    args = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(record.msg, Exception) and not isinstance(record.msg, CrmhouseError):
+        return type(record.msg).__name__
+    if any(
+        isinstance(one, BaseException) and not isinstance(one, CrmhouseError)
+        for one in (error, *args)
+    ):
+        return str(record.msg)
+    if record.name.startswith("prefect"):
+        return _PREFECT_QUOTES.sub(r"\1", record.getMessage())
+    return record.getMessage()
 
 
 def json_handler() -> logging.Handler:

@@ -37,12 +37,28 @@ class WorkQueue(BaseModel):
     priority: int | None = Field(
         default=None,
         ge=1,
-        description="Runs of a queue with a lower number start first; in order of making when "
-        "left out.",
+        description="Runs of a queue with a lower number start first, so no two have the same; in "
+        "order of making when left out.",
     )
     limit: int | None = Field(
         default=None, ge=1, description="Most runs of this queue at once; no limit when left out."
     )
+
+
+def _apart(queues: dict[str, WorkQueue]) -> dict[str, WorkQueue]:
+    """Refuse what Prefect would not keep as it is written."""
+    if "default" in queues:
+        raise ValueError(
+            "Prefect makes the queue `default` itself, with the pool; declare further ones here, "
+            "and limit the pool with work_pool_limit"
+        )
+    priorities = [queue.priority for queue in queues.values() if queue.priority is not None]
+    if twice := sorted({one for one in priorities if priorities.count(one) > 1}):
+        raise ValueError(
+            f"two queues have the priority {twice[0]}; Prefect would move one of them, so each "
+            "needs a number of its own"
+        )
+    return queues
 
 
 class MailTarget(BaseModel):
@@ -109,10 +125,10 @@ class OrchestrationSettings(BaseModel):
     work_pool_limit: int | None = Field(
         default=None, ge=1, description="Most runs of the pool at once; no limit when left out."
     )
-    work_queues: dict[str, WorkQueue] = Field(
+    work_queues: Annotated[dict[str, WorkQueue], AfterValidator(_apart)] = Field(
         default_factory=dict,
-        description="Further queues of the pool, by name; deployments name theirs as "
-        "`work_queue_name`.",
+        description="Further queues of the pool beside `default`, by name; deployments name theirs "
+        "as `work_queue_name`.",
     )
     time_zone: TimeZone = Field(
         default="Etc/UTC", description="Time zone of the `schedule` of the sources."

@@ -52,7 +52,7 @@ _COUNTS = ("extracted", "inserted", "updated", "unchanged", "deleted", "quaranti
 
 
 @contextmanager
-def _if_the_server_is_there() -> Iterator[None]:
+def if_the_server_is_there() -> Iterator[None]:
     """Let a run go on when there is nobody to show something to."""
     try:
         yield
@@ -70,7 +70,7 @@ class Progress:
         self._told = 0.0
         self._silent_until = 0.0
         self._artifact: UUID | None = None
-        with _if_the_server_is_there():
+        with if_the_server_is_there():
             self._artifact = cast(  # a coroutine only where the caller is one
                 "UUID",
                 create_progress_artifact(0.0, key=f"{flow}-progress", description="begins"),
@@ -103,13 +103,13 @@ class Progress:
         if self._artifact is None or time.monotonic() < self._silent_until:
             return
         self._silent_until = time.monotonic() + _SECONDS_OF_SILENCE  # unless it is taken
-        with _if_the_server_is_there():
+        with if_the_server_is_there():
             percent = round(share * 100, 1)
             update_progress_artifact(self._artifact, progress=percent, description=what)
             self._silent_until = 0.0
 
 
-@_if_the_server_is_there()
+@if_the_server_is_there()
 def report_sync(work: Work) -> None:
     """Show what was synced, and how old the newest data is now."""
     create_table_artifact(key=ROWS, table=rows_per_stream(work), description="Rows per stream")
@@ -117,14 +117,14 @@ def report_sync(work: Work) -> None:
         create_table_artifact(key=LAG, table=lags, description="Age of the newest data, UTC")
 
 
-@_if_the_server_is_there()
+@if_the_server_is_there()
 def report_refresh(work: Work, result: RefreshResult) -> None:
     """Show a refresh that came to its end."""
     _report(work)
     create_markdown_artifact(key=SUMMARY, markdown=_summary(work, result), description="Summary")
 
 
-@_if_the_server_is_there()
+@if_the_server_is_there()
 def report_failure(work: Work, error: Exception) -> None:
     """Show a refresh that failed, as far as it came."""
     _report(work)

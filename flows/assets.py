@@ -6,13 +6,11 @@ import logging
 import re
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import psycopg
 from prefect.assets import Asset, AssetProperties
 from prefect.assets.core import MAX_ASSET_DESCRIPTION_LENGTH
 from prefect.context import AssetContext
 from prefect.events import emit_event
 
-from crmhouse.errors import WarehouseError
 from crmhouse.lineage import lineage_of_marts
 from ingestion.sources import kind_of
 
@@ -73,7 +71,8 @@ def tell_of_marts(work: Work, outcome: Outcome, published: Sequence[Published] =
     """Tell what became of each mart, and which raw tables it is really made from.
 
     Prefect's `materialize` knows one set of origins for everything that a task makes, so these
-    events are emitted here, in its form.
+    events are emitted here, in its form. The publication has been committed or refused: whatever
+    goes wrong here is logged, and changes nothing of that.
 
     Args:
         work: the run.
@@ -81,12 +80,14 @@ def tell_of_marts(work: Work, outcome: Outcome, published: Sequence[Published] =
         published: what changed in each of them.
     """
     try:
-        landed = _landed(work)
-    except (WarehouseError, psycopg.Error) as error:  # the publication has had its say
+        _tell(work, outcome, published)
+    except Exception as error:  # noqa: BLE001  # a manifest of another dbt, an event of no use, …
         logger.warning("The lineage of the marts cannot be told: %s", type(error).__name__)
-        return
+
+
+def _tell(work: Work, outcome: Outcome, published: Sequence[Published]) -> None:
     manifest = work.settings.home / "dbt" / "manifest.json"
-    lineage = lineage_of_marts(manifest, work.settings, landed)
+    lineage = lineage_of_marts(manifest, work.settings, _landed(work))
     changes = {one.table: one for one in published}
     named: dict[tuple[str, str], Asset] = {
         (source, stream): raw_asset(work, work.settings.source(source), stream)

@@ -2,9 +2,9 @@
 
 A module for Prefect's server, named by PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE. Its own default
 keeps leases in memory while the slots they stand for are counted in the database: a server that is
-killed forgets who holds what, and the slots stay taken for ever. Here both are in one database, and
-every time expired leases are looked for (Prefect does it every 15 seconds) the count is made to
-agree with the leases, whatever happened before.
+killed forgets who holds what, and the slots stay taken for ever. Here both are in one database.
+Prefect looks for expired leases every 15 seconds: a count that then differs from the leases as it
+did the time before is made to agree with them, whatever happened.
 """
 
 from __future__ import annotations
@@ -50,24 +50,23 @@ _INSERT = """
     insert into crmhouse_leases (id, limit_ids, slots, holder, created_at, expires_at) values
         (:id, cast(:limit_ids as uuid[]), :slots, cast(:holder as jsonb), :created_at, :expires_at)
 """
-# Whoever takes or gives back a slot holds the limit's row until lease and slot agree, and this
-# waits for the row and looks again: a lease that is being made or revoked is no disagreement.
 # Rate limits have slots that no lease stands for.
-_AGREE = """
-    update concurrency_limit_v2 as l
-    set active_slots = (
-        select coalesce(sum(slots), 0) from crmhouse_leases where l.id = any(limit_ids)
-    )
-    where l.slot_decay_per_second = 0 and l.active_slots <> (
-        select coalesce(sum(slots), 0) from crmhouse_leases where l.id = any(limit_ids)
-    )
-"""
+_LEASED = "(select coalesce(sum(slots), 0) from crmhouse_leases where l.id = any(limit_ids))"
+_DISAGREE = f"""
+    select l.id, l.active_slots - {_LEASED} as excess from concurrency_limit_v2 as l
+    where l.slot_decay_per_second = 0 and l.active_slots <> {_LEASED}
+"""  # noqa: S608  # no value is in it
+_AGREE = f"""
+    update concurrency_limit_v2 as l set active_slots = {_LEASED}
+    where l.id = :id and l.active_slots - {_LEASED} = :excess
+"""  # noqa: S608
 
 
 class ConcurrencyLeaseStorage(Storage):
     """Leases as rows of `crmhouse_leases`; Prefect makes an object for every use."""
 
     _prepared: set[str] = set()  # noqa: RUF012  # one of the process: databases with the table
+    _differed: dict[UUID, int] = {}  # noqa: RUF012  # the same: limits that did the last time
 
     async def create_lease(
         self,
@@ -122,7 +121,7 @@ class ConcurrencyLeaseStorage(Storage):
 
     async def read_expired_lease_ids(self, limit: int = 100) -> list[UUID]:
         """Return leases that nobody renewed in time, and make the limits agree with the leases."""
-        await self._do(_AGREE)
+        await self._agree()
         rows = await self._rows(
             "select id from crmhouse_leases where expires_at < now() "
             "order by expires_at limit :limit",
@@ -141,6 +140,20 @@ class ConcurrencyLeaseStorage(Storage):
         )
         held = ((row.id, _lease(row).metadata) for row in rows)
         return [(lease_id, of.holder) for lease_id, of in held if of and of.holder]
+
+    async def _agree(self) -> None:
+        """Correct the limits that differ from their leases for longer than a request takes.
+
+        A request of the API takes or gives back slots first, and makes or revokes the lease after
+        that has been committed: between the two nothing is wrong, and a slot that was then counted
+        anew would be given away twice.
+        """
+        differ = {row.id: row.excess for row in await self._rows(_DISAGREE)}
+        twice = differ.items() & self._differed.items()
+        for limit, excess in twice:
+            await self._do(_AGREE, id=limit, excess=excess)
+        self._differed.clear()
+        self._differed.update(differ.items() - twice)
 
     async def _rows(self, statement: str, **values: object) -> list[Row[Any]]:
         return list((await self._execute(statement, values)).all())

@@ -78,11 +78,16 @@ def run_refresh(
             After any of these the published marts are as they were.
     """
     use_server(settings.home / "prefect")
-    from flows.refresh import refresh  # noqa: PLC0415  # imports Prefect, which reads the settings
+    # They import Prefect, which reads the settings.
+    from prefect import tags  # noqa: PLC0415
+
+    from flows.names import TAG  # noqa: PLC0415
+    from flows.refresh import refresh  # noqa: PLC0415
 
     logging.getLogger("prefect").propagate = False  # the command line tells what there is to tell
     config = str(settings.config_file) if settings.config_file else None
-    with listening(tell):
+    # As the deployments do: on a server with other users the maintenance knows its runs by the tag.
+    with listening(tell), tags(TAG):
         # The flow hands back a state, whose value Prefect's caller gets.
         result = refresh(config=config, force=force, accept=list(accept))
         return cast("RefreshResult", result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,18 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 
 from crmhouse import maintenance
+from crmhouse.errors import OrchestratorError
 from crmhouse.log import about
 from crmhouse.settings import load_settings
 from crmhouse.warehouse import open_warehouse
 from flows import prefect_upkeep
+from flows.artifacts import if_the_server_is_there
 from flows.work import let_our_loggers_speak
 
 if TYPE_CHECKING:
     from crmhouse.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 TABLE = "maintenance"
 _TIMEOUT = 4 * 3600
@@ -51,17 +56,29 @@ def maintain(config: str | None = None) -> None:
     Raises:
         AlreadyRunningError: another process maintains this warehouse.
         WarehouseError: the warehouse refused a step; those before it are done.
+        OrchestratorError: Prefect's server did not do its part; that of the warehouse is done.
     """
     settings = load_settings(Path(config) if config else None)
     let_our_loggers_speak(settings)
-    in_prefect = _in_prefect(settings)  # first: it helps runs that wait, and takes no time
+    in_prefect, failure = PrefectUpkeep((), ()), None
+    try:
+        in_prefect = _in_prefect(settings)  # first: it helps runs that wait, and takes no time
+    except Exception as error:  # noqa: BLE001  # raised when the warehouse has its part, too
+        failure = error
+        logger.warning("Prefect's server did not do its part: %s", type(error).__name__)
     with about(flow_run_id=flow_run.id), open_warehouse(settings) as warehouse:
         in_warehouse = maintenance.maintain(warehouse, settings)
-    create_table_artifact(
-        key=TABLE,
-        table=[*_of_warehouse(in_warehouse), *_of_prefect(in_prefect)],
-        description="What the maintenance did",
-    )
+    with if_the_server_is_there():
+        create_table_artifact(
+            key=TABLE,
+            table=[*_of_warehouse(in_warehouse), *_of_prefect(in_prefect)],
+            description="What the maintenance did",
+        )
+    if failure:
+        raise OrchestratorError(
+            f"Prefect's server did not do its part of the maintenance ({type(failure).__name__}). "
+            "The warehouse's is done; the next maintenance does the other."
+        ) from failure
 
 
 def _in_prefect(settings: Settings) -> PrefectUpkeep:

@@ -3,24 +3,31 @@
 With `PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs` the server deletes flow runs that
 have ended, with their task runs, logs and artifacts, and events. It looks neither at runs that
 never end nor at workers that are gone.
+
+The server may have other users: only runs with our tag and the workers of our pool are looked at.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import httpx
 from prefect.client.schemas.filters import FlowRunFilter, WorkerFilter
 from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import ObjectNotFound
+
+from flows.names import POOL, TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.objects import FlowRun, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +41,7 @@ _PAGE = 200
 
 
 def end_abandoned(client: SyncPrefectClient, days: int | None, this_run: UUID) -> tuple[str, ...]:
-    """End the flow runs that will not end by themselves any more.
+    """End the flow runs of ours that will not end by themselves any more.
 
     They get the state Abandoned, of the type cancelled: they give back their slots, the vacuum
     takes them in its time, and no automation for crashed runs starts work of last week again.
@@ -51,6 +58,7 @@ def end_abandoned(client: SyncPrefectClient, days: int | None, this_run: UUID) -
         return ()
     since = datetime.now(UTC) - timedelta(days=days)
     condition = {
+        "tags": {"all_": [TAG]},
         "state": {"type": {"any_": _NOT_ENDED}},
         "expected_start_time": {"before_": since},
     }
@@ -64,14 +72,22 @@ def end_abandoned(client: SyncPrefectClient, days: int | None, this_run: UUID) -
         changed = run.state.timestamp if run.state else run.created
         if run.id == this_run or (changed and changed > since) or _lives(client, run):
             continue
-        client.set_flow_run_state(run.id, state, force=True)
-        logger.warning("ended flow run %s (%s), which was left behind", run.name, run.id)
-        ended.append(run.name)
+        with _unless_it_is_gone():
+            client.set_flow_run_state(run.id, state, force=True)
+            logger.warning("ended flow run %s (%s), which was left behind", run.name, run.id)
+            ended.append(run.name)
     return tuple(ended)
 
 
-def forget_workers(client: SyncPrefectClient, days: int | None) -> tuple[str, ...]:
+def forget_workers(
+    client: SyncPrefectClient, days: int | None, pool: str = POOL
+) -> tuple[str, ...]:
     """Delete the records of workers that are gone: each pod and each restart makes a new one.
+
+    Args:
+        client: of Prefect's API.
+        days: for how long they have not been heard of; None keeps all.
+        pool: the work pool whose workers these are.
 
     Returns:
         Their names.
@@ -80,16 +96,31 @@ def forget_workers(client: SyncPrefectClient, days: int | None) -> tuple[str, ..
         return ()
     before = datetime.now(UTC) - timedelta(days=days)
     condition = WorkerFilter.model_validate({"last_heartbeat_time": {"before_": before}})
+    workers: list[Worker] = []
+    with _unless_it_is_gone():
+        workers = client.read_workers_for_work_pool(pool, condition, limit=_PAGE)
     gone = []
-    for pool in client.read_work_pools():
-        for worker in client.read_workers_for_work_pool(pool.name, condition, limit=_PAGE):
+    for worker in workers:
+        with _unless_it_is_gone():
             client.request(
                 "DELETE",
                 "/work_pools/{work_pool_name}/workers/{name}",
-                path_params={"work_pool_name": pool.name, "name": worker.name},
+                path_params={"work_pool_name": pool, "name": worker.name},
             )
             gone.append(worker.name)
     return tuple(gone)
+
+
+@contextmanager
+def _unless_it_is_gone() -> Iterator[None]:
+    """Pass over what is not there any more: the server's own vacuum may have been faster."""
+    try:
+        yield
+    except ObjectNotFound:
+        return
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
 
 
 def _runs(client: SyncPrefectClient, condition: FlowRunFilter) -> Iterator[FlowRun]:

@@ -6,13 +6,16 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from crmhouse.errors import ConfigurationError, OrchestratorError
+from crmhouse.errors import ConfigurationError, CrmhouseError, OrchestratorError
 from flows.deployment import present as present_state
 from flows.deployment.declared import declare
 from flows.deployment.difference import Change, Plan, compare
+from flows.deployment.server import RefusedError
 from flows.deployment.writing import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from crmhouse.settings import Settings
     from flows.deployment.resources import State
     from flows.deployment.server import Server
@@ -36,8 +39,9 @@ def plan(settings: Settings, server: Server, *, prune: bool = False) -> Plan:
 def apply(settings: Settings, server: Server, *, prune: bool = False) -> Plan:
     """Make the server hold what is declared.
 
-    Everything is checked first. A change that fails undoes those before it. At the end the server
-    is read again, for it may have dropped a part of what it was told.
+    Everything is checked first. A change that fails undoes those before it, whatever it fails of;
+    an error that nobody foresaw is raised as it is, with a note of what was undone. At the end the
+    server is read again, for it may have dropped a part of what it was told.
 
     Args:
         settings: the project's settings.
@@ -60,14 +64,33 @@ def apply(settings: Settings, server: Server, *, prune: bool = False) -> Plan:
     writer = Writer(server, before)
     begun: list[Change] = []
     try:
-        for change in wanted.changes:
-            begun.append(change)  # before it is done: an answer that is lost may have been a yes
-            _do(writer, change)
-        _check(compare(declared, present_state.read(server), prune=prune))
-    except (OrchestratorError, ConfigurationError, KeyboardInterrupt) as error:
+        rest = wanted
+        for _ in range(1 + sum(kind == "work queue" for kind, _ in declared)):
+            _do_all(writer, rest.changes, begun)
+            rest = compare(declared, present_state.read(server), prune=prune)
+            # A queue that takes its priority moves those after it on. They get theirs again, and
+            # each time the first of them keeps it.
+            if not rest.changes or any(one.kind != "work queue" for one in rest.changes):
+                break
+        _check(rest)
+    except (CrmhouseError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"
         raise OrchestratorError(f"{reason}\n{_undo(server, before, begun)}") from error
+    except Exception as error:
+        error.add_note(_undo(server, before, begun))
+        raise
     return wanted
+
+
+def _do_all(writer: Writer, changes: Iterable[Change], begun: list[Change]) -> None:
+    for change in changes:
+        begun.append(change)  # before it is done: an answer that is lost may have been a yes
+        try:
+            _do(writer, change)
+        except (RefusedError, ConfigurationError):
+            if change.action == "create":  # what is there now, somebody else has made
+                begun.pop()
+            raise
 
 
 def _do(writer: Writer, change: Change) -> None:
@@ -103,9 +126,11 @@ def _undo(server: Server, before: State, begun: list[Change]) -> str:
             rest = [change for change in begun if not _is_as_before(change, before, now)]
             if not rest:
                 return "Everything is as it was before."
-            _undo_all(Writer(server, now), rest, now)
-        except (OrchestratorError, ConfigurationError) as error:
+            _undo_all(Writer(server, now), rest, before, now)
+        except CrmhouseError as error:
             logger.warning("%s", error)
+        except Exception as error:  # noqa: BLE001  # what is left is told in any case
+            logger.warning("%s while a deploy was undone", type(error).__name__)
     names = "\n".join(f"  {one.action} {one.kind} {one.name}" for one in rest)
     return (
         "Not all of what was begun could be undone. Deploy again when the server answers: it goes "
@@ -120,9 +145,9 @@ def _is_as_before(change: Change, before: State, now: State) -> bool:
     return was.fields == held.fields and was.paused == held.paused
 
 
-def _undo_all(writer: Writer, begun: list[Change], now: State) -> None:
+def _undo_all(writer: Writer, begun: list[Change], before: State, now: State) -> None:
     for change in reversed(begun):
-        was, held = change.present, now.get((change.kind, change.name))
+        was, held = (state.get((change.kind, change.name)) for state in (before, now))
         if was is None:
             assert held  # noqa: S101  # or it would be as before
             writer.remove(held)

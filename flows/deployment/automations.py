@@ -15,12 +15,12 @@ from flows.deployment.resources import (
     ALERTS,
     AUTOMATION_PREFIX,
     REFERENCES,
-    TAG,
     Faults,
     Kind,
     Resource,
 )
 from flows.deployment.yaml_files import faults_of, plain, read_yaml, unknown_keys
+from flows.names import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

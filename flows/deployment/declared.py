@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from flows.deployment import deployments, pool_template
 from flows.deployment.automations import read_automations, references, triggered
 from flows.deployment.notifications import blocks
 from flows.deployment.prefect_file import read_prefect_file
-from flows.deployment.resources import LIMIT_PREFIX, POOL, Faults, Resource, State
+from flows.deployment.resources import LIMIT_PREFIX, Faults, Resource, State
+from flows.names import POOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +94,10 @@ def _pool(settings: Settings, template: dict[str, Any]) -> list[Resource]:
             f"{POOL}/{name}",
             {"priority": queue.priority, "concurrency_limit": queue.limit},
         )
-        for name, queue in wanted.work_queues.items()
+        # A new priority moves those after it, so the first comes first.
+        for name, queue in sorted(
+            wanted.work_queues.items(), key=lambda item: item[1].priority or math.inf
+        )
     ]
     return [pool, *queues]
 

@@ -17,8 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from crmhouse.settings import interval
 from flows.deployment.prefect_file import ConcurrencyEntry, DeploymentEntry, ScheduleEntry
-from flows.deployment.resources import POOL, TAG, Faults, Resource
+from flows.deployment.resources import Faults, Resource
 from flows.deployment.yaml_files import faults_of
+from flows.names import POOL, TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from crmhouse.errors import ConfigurationError
 from crmhouse.literal_secrets import looks_secret
-from flows.deployment.resources import KINDS, Kind, Resource, State
+from flows.deployment.resources import KINDS, FromEnvironment, Kind, Resource, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,9 @@ def _fields(wanted: Resource, held: Resource) -> Iterator[FieldChange]:
         if wanted.hidden:
             yield FieldChange(path, HIDDEN, HIDDEN)
         else:
-            yield FieldChange(path, _shown(path, old), _shown(path, new))
+            # What was there before was filled in, too.
+            hide = _is_filled(new) and old not in (None, _NOTHING)
+            yield FieldChange(path, HIDDEN if hide else _shown(path, old), _shown(path, new))
     if wanted.paused and not held.paused:
         yield FieldChange("paused", old=False, new=True)
     if held.twins:
@@ -125,10 +127,21 @@ def _leaves(old: Any, new: Any, at: str) -> Iterator[tuple[str, Any, Any]]:  # n
         yield at, old, new
 
 
+def _is_filled(value: Any) -> bool:  # noqa: ANN401
+    """Say whether the environment filled in a part of this."""
+    if isinstance(value, dict | list):
+        return any(
+            _is_filled(one) for one in (value.values() if isinstance(value, dict) else value)
+        )
+    return isinstance(value, FromEnvironment)
+
+
 def _shown(at: str, value: Any) -> Any:  # noqa: ANN401  # any JSON
     """Hide what is or may be a secret."""
     if isinstance(value, dict):
         return {key: _shown(f"{at}.{key}", item) for key, item in value.items()}
     if isinstance(value, list):
         return [_shown(at, item) for item in value]
+    if isinstance(value, FromEnvironment):
+        return HIDDEN
     return HIDDEN if value is not None and looks_secret(at, value) else value

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from crmhouse.errors import ConfigurationError
+from flows.deployment.resources import FromEnvironment
 from flows.deployment.yaml_files import faults_of, plain, read_yaml
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _STRICT = ConfigDict(extra="forbid", populate_by_name=True)
 _NAME = r"^[^/%&><]+$"  # what Prefect allows
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+_OF_ENVIRONMENT = re.compile(r"\{\{\s*\$")
 _VARIABLE = "prefect.variables."
 # What a worker fills in when the run begins, so that no secret is kept in the deployment.
 _AT_RUN_TIME = ("prefect.blocks.", "ctx.")
@@ -178,7 +180,8 @@ def _fill(value: Any, variable: Callable[[str], Any], at: str) -> Any:  # noqa: 
         return value
     if whole := _PLACEHOLDER.fullmatch(value):
         return _value(whole, variable, at)
-    return _PLACEHOLDER.sub(lambda match: str(_value(match, variable, at)), value)
+    filled = _PLACEHOLDER.sub(lambda match: str(_value(match, variable, at)), value)
+    return FromEnvironment(filled) if _OF_ENVIRONMENT.search(value) else filled
 
 
 def _value(match: re.Match[str], variable: Callable[[str], Any], at: str) -> Any:  # noqa: ANN401
@@ -190,7 +193,7 @@ def _value(match: re.Match[str], variable: Callable[[str], Any], at: str) -> Any
     name = match[1]
     if name.startswith("$"):
         if name[1:] in os.environ:
-            return os.environ[name[1:]]
+            return FromEnvironment(os.environ[name[1:]])
         raise ConfigurationError(f"{at}: the environment variable {name[1:]} is not set")
     if name.startswith(_VARIABLE):
         if (found := variable(name.removeprefix(_VARIABLE))) is not None:

@@ -10,11 +10,11 @@ from flows.deployment.resources import (
     AUTOMATION_PREFIX,
     BLOCK_PREFIX,
     LIMIT_PREFIX,
-    TAG,
     Kind,
     Resource,
     State,
 )
+from flows.names import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

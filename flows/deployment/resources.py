@@ -27,8 +27,6 @@ KINDS: tuple[Kind, ...] = (
     "automation",
 )
 
-POOL = "crmhouse"
-TAG = "crmhouse"
 AUTOMATION_PREFIX = "crmhouse-"
 BLOCK_PREFIX = "crmhouse-alerts-"
 LIMIT_PREFIX = "source-"
@@ -42,6 +40,12 @@ REFERENCES: dict[str, Kind] = {
     "work_queue_id": "work queue",
     "automation_id": "automation",
 }
+
+
+class FromEnvironment(str):
+    """A value that the environment filled in: a plan does not show it, it may be a secret."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Body: TypeAlias = dict[str, Any] | list[dict[str, Any]]
 
 _PAGE = 200  # Prefect's largest
+_EXISTS = (
+    " Somebody else may have made it meanwhile, or an answer was lost; it stays as it is. Deploy "
+    "again: what is there is then compared."
+)
 
 
 class Server:
@@ -76,7 +80,7 @@ class Server:
             response = self._client.request(method, path, json=body)  # type: ignore[arg-type]
         except httpx.HTTPStatusError as error:
             raise _refusal(error.response, method, path) from None
-        except (httpx.TransportError, OSError) as error:
+        except (httpx.HTTPError, OSError) as error:
             raise OrchestratorError(
                 f"The Prefect server at {self._client.api_url} did not answer to {method} {path} "
                 f"({type(error).__name__})."
@@ -90,7 +94,11 @@ class Server:
             ) from None
 
 
-class _NotFoundError(OrchestratorError):
+class RefusedError(OrchestratorError):
+    """A no that is definite: the request changed nothing."""
+
+
+class _NotFoundError(RefusedError):
     """There is no such thing."""
 
 
@@ -100,10 +108,15 @@ def _refusal(response: httpx.Response, method: str, path: str) -> Exception:
             "The Prefect server refuses the credentials: PREFECT_API_AUTH_STRING has to be the "
             "server's PREFECT_SERVER_API_AUTH_STRING."
         )
-    kind = _NotFoundError if response.status_code == HTTPStatus.NOT_FOUND else OrchestratorError
+    kind: type[OrchestratorError] = OrchestratorError
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        kind = _NotFoundError
+    elif response.is_client_error and response.status_code != HTTPStatus.REQUEST_TIMEOUT:
+        kind = RefusedError
+    exists = response.status_code == HTTPStatus.CONFLICT
     return kind(
         f"The Prefect server refused {method} {path} with {response.status_code}: "
-        f"{_reason(response)}"
+        f"{_reason(response)}{_EXISTS if exists else ''}"
     )
 
 

@@ -131,7 +131,9 @@ class Writer:
                 fields = automations.with_ids(wanted.fields, self._id)
                 return {**fields, "name": wanted.name}
             case "work queue":
-                return {**{k: v for k, v in wanted.fields.items() if v is not None}, "name": last}
+                # Without a priority Prefect gives it one. No limit is a limit that is taken back.
+                fields = {k: v for k, v in wanted.fields.items() if (k, v) != ("priority", None)}
+                return {**fields, "name": last}
             case _:
                 return {**wanted.fields, "name": wanted.name}
 

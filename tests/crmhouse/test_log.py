@@ -94,3 +94,32 @@ def test_an_exception_that_nobody_foresaw_does_not_quote_its_value() -> None:
     except RunFailedError:
         logger.exception("it failed")
     assert lines.last["error_message"] == "one of ours says what to do"
+
+
+def test_what_prefect_says_of_an_exception_does_not_quote_its_value_either() -> None:
+    lines = Lines()
+    logger = logger_of(lines)
+    logger.name = "prefect.flow_runs"
+    try:
+        raise KeyError(PERSON)  # noqa: TRY301
+    except KeyError as error:
+        # As in its flow_engine.py and task_engine.py.
+        logger.exception("Encountered exception during execution: %r", error)  # noqa: TRY401
+        logger.info("Task run failed with %s: %r - Retry %s/%s", "exception", error, 1, 3)
+        logger.info("of %(what)s", {"what": error})
+        logger.error(error)  # noqa: TRY400
+        text = f"KeyError: {error}"
+    for said in (
+        f'Finished in state Failed("Flow run encountered an exception: {text}")',
+        f'Finished in state Failed("Task run encountered an exception {text}")',
+        f"Crash detected! Execution was interrupted by an unexpected exception: {text}",
+    ):
+        logger.error(said)
+    assert PERSON not in "".join(lines.texts)
+    messages = [json.loads(line)["message"] for line in lines.texts]
+    assert messages[0] == "Encountered exception during execution: %r"
+    assert messages[-1].endswith("interrupted by an unexpected exception: KeyError")
+    logger.info("Finished in state %s", "Completed('published')")
+    assert lines.last["message"] == "Finished in state Completed('published')"
+    logger.warning("given up: %s", RunFailedError("what to do"))
+    assert lines.last["message"] == "given up: what to do"

@@ -66,6 +66,8 @@ def test_where_alerts_go_is_opened_by_a_deploy_alone(
         ("notifications: {mail: {host: h, sender: a@b, to: []}}", r"mail\.to"),
         ("time_zone: Mars/Base", "not the name of a time zone"),
         ("work_pool_type: lambda", "'process', 'docker' or 'kubernetes'"),
+        ("work_queues: {default: {limit: 2}}", "makes the queue `default` itself"),
+        ("work_queues: {a: {priority: 2}, b: {priority: 2}, c: {}}", "have the priority 2"),
         ("work_pool_typ: docker", "there is no such setting"),
     ],
 )

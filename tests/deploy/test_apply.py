@@ -79,7 +79,8 @@ def test_changes_of_every_kind_are_seen_field_by_field(project: Project) -> None
     project.apply()
     project.config["sources"][0]["parallel_slices"] = 9
     project.config["orchestration"]["work_pool_limit"] = 5
-    project.config["orchestration"]["work_queues"] = {"slow": {"priority": 7, "limit": 2}}
+    orchestration = project.config["orchestration"]
+    orchestration["work_queues"] = {"slow": {"priority": 3, "limit": 2}, "soon": {"priority": 2}}
     refresh = project.entry("refresh")
     refresh["parameters"]["force"] = True
     refresh["concurrency_limit"]["limit"] = 2
@@ -95,6 +96,7 @@ def test_changes_of_every_kind_are_seen_field_by_field(project: Project) -> None
     }
     assert seen == {
         ("work pool", "crmhouse"): {"concurrency_limit": (None, 5)},
+        ("work queue", "crmhouse/soon"): {},
         ("work queue", "crmhouse/slow"): {},
         ("concurrency limit", "source-shop"): {"limit": (4, 9)},
         ("deployment", "refresh/refresh"): {
@@ -108,7 +110,14 @@ def test_changes_of_every_kind_are_seen_field_by_field(project: Project) -> None
     project.apply()
     assert project.plan().changes == ()
     queue = project.server.call("/work_pools/crmhouse/queues/slow")
-    assert (queue["priority"], queue["concurrency_limit"]) == (7, 2)
+    assert (queue["priority"], queue["concurrency_limit"]) == (3, 2)
+    # A limit is taken back, and a queue before the others moves them for a moment only.
+    numbers = {"slow": 3, "first": 1, "soon": 2}
+    orchestration["work_queues"] = {name: {"priority": one} for name, one in numbers.items()}
+    project.apply()
+    assert project.plan().changes == ()
+    queue = project.server.call("/work_pools/crmhouse/queues/slow")
+    assert (queue["priority"], queue["concurrency_limit"]) == (3, None)
 
 
 def test_prune_removes_what_is_ours_and_gone_and_nothing_else(project: Project) -> None:
@@ -200,6 +209,22 @@ def test_a_change_that_fails_takes_back_those_before_it(
     project.retries = 0
     with pytest.raises(OrchestratorError, match="Everything is as it was before"):
         project.apply()
+    assert project.held() == before
+
+
+def test_what_somebody_else_made_meanwhile_is_not_taken_back(project: Project) -> None:
+    project.proxy.reset(1, "came second")
+    with pytest.raises(OrchestratorError, match=r"with 409: .* it stays as it is"):
+        project.apply()
+    assert project.server.call("/work_pools/crmhouse")["type"] == "process"
+
+
+def test_an_answer_that_nobody_foresaw_takes_back_what_was_done(project: Project) -> None:
+    before = project.held()
+    project.proxy.reset(3, "strange answer")
+    with pytest.raises(TypeError) as error:
+        project.apply()
+    assert error.value.__notes__ == ["Everything is as it was before."]
     assert project.held() == before
 
 

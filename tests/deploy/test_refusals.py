@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from crmhouse.errors import ConfigurationError
 from crmhouse.settings import Settings
 from flows.deployment import automations, pool_template
 from flows.deployment.deployments import entries, resources
+from flows.deployment.difference import HIDDEN, compare
 from flows.deployment.prefect_file import read_prefect_file
 from flows.deployment.resources import Faults
 
@@ -93,6 +95,34 @@ def test_variables_are_filled_in_and_blocks_are_left_to_the_worker(
     assert found.version == "v7"
     assert found.schedules[0].timezone == "Europe/Berlin"
     assert found.work_pool.job_variables == {"env": {"URL": block}}
+
+
+def test_a_plan_hides_what_the_environment_filled_in_and_what_looks_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = "prefect.deployments.steps.git_clone"
+    plans = []
+    for number in "ab":
+        monkeypatch.setenv("REGION", f"hush-{number}")
+        env = dict.fromkeys(("PREFECT_API_AUTH_STRING", "STRIPE_KEY", "DB_PWD"), f"hush-{number}")
+        env |= {"GIT": f"https://hush-{number}@x", "PLACE": "{{ $REGION }}", "LEVEL": number}
+        entry = copy.deepcopy(FILE["deployments"][0]) | {
+            "parameters": {"config": "x-{{ $REGION }}"},
+            "pull": [{clone: {"repository": "https://{{ $REGION }}@x", "branch": number}}],
+        }
+        entry["work_pool"]["job_variables"] = {"env": env}
+        found = read(FILE | {"deployments": [entry]}, tmp_path).deployments[0]
+        made = [*resources(found, "refresh", None, Faults())]
+        plans.append({one.key: one for one in made if one.kind == "deployment"})
+    as_held = json.loads(json.dumps(plans[0]["deployment", "refresh/refresh"].fields))
+    held = {key: dataclasses.replace(one, fields=as_held) for key, one in plans[0].items()}
+    (change,) = compare(plans[1], held, prune=False).changes
+    shown = {one.field: (one.old, one.new) for one in change.fields}
+    assert "hush" not in repr(shown)
+    assert shown["job_variables.env.LEVEL"] == ("a", "b")
+    assert shown["job_variables.env.PLACE"] == (HIDDEN, HIDDEN)
+    assert shown["pull_steps"] == (HIDDEN, [{clone: {"repository": HIDDEN, "branch": "b"}}])
+    assert len(shown) == 8
 
 
 @pytest.mark.parametrize(

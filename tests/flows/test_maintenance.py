@@ -9,20 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect_server import FINAL, wait_for
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect_server import FINAL, url_of_database, wait_for
 
-from flows.maintenance import TABLE
+from crmhouse.errors import OrchestratorError
+from flows.maintenance import TABLE, maintain
+from flows.names import TAG
 from flows.prefect_upkeep import ABANDONED, end_abandoned, forget_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
     from prefect_server import PrefectServer
 
     from crmhouse.warehouse import Warehouse
 
 pytestmark = [pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(900)]
+
+OLD_RUN = """
+    insert into ops.pipeline_runs (run_id, status, started_at, finished_at) values
+        (gen_random_uuid(), 'failed', now() - interval '3 years', now() - interval '3 years')
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +41,12 @@ def client(prefect: PrefectServer) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def left_running(prefect: PrefectServer) -> dict[str, Any]:
+def left_running(prefect: PrefectServer, *tags: str) -> dict[str, Any]:
     """Make a flow run that says it runs."""
     flow = prefect.call("/flows/", {"name": "left-running"})
-    body = {"flow_id": flow["id"], "name": uuid.uuid4().hex, "state": {"type": "RUNNING"}}
+    body = {
+        "flow_id": flow["id"], "name": uuid.uuid4().hex, "state": {"type": "RUNNING"}, "tags": tags
+    }  # fmt: skip
     run: dict[str, Any] = prefect.call("/flow_runs/", body)
     return run
 
@@ -64,10 +75,7 @@ def test_the_deployed_flow_shows_what_it_did(
 ) -> None:
     deployment = prefect.call("/deployments/name/maintain/maintain")
     with project_warehouse.connect() as connection:
-        connection.execute(
-            "insert into ops.pipeline_runs (run_id, status, started_at, finished_at) values "
-            "(gen_random_uuid(), 'failed', now() - interval '3 years', now() - interval '3 years')"
-        )
+        connection.execute(OLD_RUN)
     prefect.prefect("deployment", "run", "maintain/maintain", cwd=tmp_path)
 
     def ended() -> dict[str, Any] | None:
@@ -85,31 +93,78 @@ def test_the_deployed_flow_shows_what_it_did(
 def test_a_run_that_was_left_behind_is_ended_and_one_that_lives_is_not(
     prefect: PrefectServer, client: SyncPrefectClient
 ) -> None:
-    dead, alive, this = (left_running(prefect) for _ in range(3))
+    dead, alive, this = (left_running(prefect, TAG, "more") for _ in range(3))
+    theirs = left_running(prefect, "theirs")
     beat(prefect, alive)
     try:
         assert end_abandoned(client, 1, uuid.UUID(this["id"])) == ()
         assert end_abandoned(client, None, uuid.UUID(this["id"])) == ()
         ended = end_abandoned(client, 0, uuid.UUID(this["id"]))
         assert dead["name"] in ended
-        assert not {alive["name"], this["name"]} & set(ended)
+        assert not {alive["name"], this["name"], theirs["name"]} & set(ended)
         assert state_of(prefect, dead) == ABANDONED
-        assert {state_of(prefect, run) for run in (alive, this)} == {"Running"}
+        assert {state_of(prefect, run) for run in (alive, this, theirs)} == {"Running"}
     finally:
-        for run in (alive, this):
+        for run in (alive, this, theirs):
             prefect.call(f"/flow_runs/{run['id']}", method="DELETE")
 
 
 def test_a_worker_that_is_gone_is_forgotten(
     prefect: PrefectServer, client: SyncPrefectClient
 ) -> None:
-    pool = prefect.call("/work_pools/", {"name": f"pool-{uuid.uuid4().hex}", "type": "process"})
-    workers = f"/work_pools/{pool['name']}/workers"
-    prefect.call(f"{workers}/heartbeat", {"name": "gone", "heartbeat_interval_seconds": 1})
+    ours, theirs = (f"pool-{uuid.uuid4().hex}" for _ in range(2))
+    for pool in (ours, theirs):
+        prefect.call("/work_pools/", {"name": pool, "type": "process"})
+        heartbeat = {"name": "gone", "heartbeat_interval_seconds": 1}
+        prefect.call(f"/work_pools/{pool}/workers/heartbeat", heartbeat)
     try:
-        assert forget_workers(client, None) == ()
-        assert "gone" not in forget_workers(client, 1)
-        assert "gone" in forget_workers(client, 0)
-        assert prefect.call(f"{workers}/filter", {}) == []
+        assert forget_workers(client, None, ours) == ()
+        assert forget_workers(client, 1, ours) == ()
+        assert forget_workers(client, 0, ours) == ("gone",)
+        assert prefect.call(f"/work_pools/{ours}/workers/filter", {}) == []
+        assert len(prefect.call(f"/work_pools/{theirs}/workers/filter", {})) == 1
     finally:
-        prefect.call(f"/work_pools/{pool['name']}", method="DELETE")
+        for pool in (ours, theirs):
+            prefect.call(f"/work_pools/{pool}", method="DELETE")
+    assert forget_workers(client, 0, ours) == ()  # a pool that is not there
+
+
+def test_what_has_vanished_meanwhile_is_passed_over(
+    prefect: PrefectServer, client: SyncPrefectClient
+) -> None:
+    vanished, dead = (left_running(prefect, TAG) for _ in range(2))
+    this = left_running(prefect)
+
+    def vanish(request: httpx.Request) -> None:
+        if request.url.path.endswith(f"{vanished['id']}/set_state"):
+            prefect.call(f"/flow_runs/{vanished['id']}", method="DELETE")
+
+    hooks = client._client.event_hooks  # noqa: SLF001
+    client._client.event_hooks = {**hooks, "request": [vanish]}  # noqa: SLF001
+    try:
+        ended = end_abandoned(client, 0, uuid.UUID(this["id"]))
+    finally:
+        client._client.event_hooks = hooks  # noqa: SLF001
+        prefect.call(f"/flow_runs/{this['id']}", method="DELETE")
+    assert dead["name"] in ended
+    assert vanished["name"] not in ended
+
+
+@pytest.mark.filterwarnings("ignore:Artifact creation outside of a flow")
+def test_the_warehouse_has_its_part_when_prefects_server_is_away(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_of_database(warehouse, warehouse.parameters["dbname"]).replace("+asyncpg", "")
+    monkeypatch.setenv("CRMHOUSE_WAREHOUSE_URL", url)
+    (tmp_path / "crmhouse.yaml").write_text("log_level: INFO\n")
+    with warehouse.connect() as connection:
+        connection.execute(OLD_RUN)
+        connection.execute(OLD_RUN)  # the last run is kept
+    away = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    with (
+        temporary_settings(away),
+        pytest.raises(OrchestratorError, match=r"ConnectError.*The warehouse's is done"),
+    ):
+        maintain.fn(str(tmp_path / "crmhouse.yaml"))
+    with warehouse.connect() as connection:
+        assert connection.execute("select count(*) from ops.pipeline_runs").fetchone() == (1,)

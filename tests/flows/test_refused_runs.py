@@ -120,10 +120,15 @@ def test_a_result_that_somebody_accepts_lets_the_run_publish(red: RedRun) -> Non
     assert red.accepted == {"outcome": "published", "status": "succeeded", "failures": []}
 
 
-def test_a_result_that_no_gate_has_is_refused_before_any_work(refresh: Any) -> None:
+def test_a_result_that_no_gate_has_is_refused_before_any_work(
+    refresh: Any, prefect: PrefectServer
+) -> None:
     said = refresh("shopify.orders/made_up")
     assert said["error"] == "ConfigurationError"
     assert "shopify.orders/made_up" in said["message"]
+    # The run is known as ours on a server with other users.
+    of_commands = {"deployment_id": {"is_null_": True}, "tags": {"all_": ["crmhouse"]}}
+    assert prefect.call("/flow_runs/filter", {"flow_runs": of_commands})
 
 
 def test_a_red_gate_stops_the_run_before_anything_is_built_or_published(

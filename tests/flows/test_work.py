@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crmhouse.settings import Settings
+from flows import assets
 from flows.results import StreamFailure
 from flows.work import Work
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crmhouse.warehouse import Warehouse
 
 STREAMS = {"crm": ("contacts", "deals"), "shop": ()}
@@ -32,3 +35,14 @@ def test_a_run_has_failed_when_nothing_could_be_read_and_not_for_the_limits_of_t
     work = Work(warehouse, Settings(), uuid.uuid4(), STREAMS)
     work.failures += failures
     assert work.has_failed() == failed
+
+
+@pytest.mark.parametrize("manifest", [None, "{", '{"nodes": {}}'])
+def test_a_lineage_that_cannot_be_told_does_not_undo_a_publication(
+    warehouse: Warehouse, tmp_path: Path, manifest: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    if manifest:
+        (tmp_path / "dbt").mkdir()
+        (tmp_path / "dbt" / "manifest.json").write_text(manifest, encoding="utf-8")
+    assets.tell_of_marts(Work(warehouse, Settings(home=tmp_path), uuid.uuid4(), {}), "succeeded")
+    assert "The lineage of the marts cannot be told" in caplog.text

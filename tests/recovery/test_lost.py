@@ -141,7 +141,7 @@ def test_a_limit_that_says_more_than_the_leases_is_put_right(
             "update concurrency_limit_v2 set active_slots = 3 where name = 'source-drifted'"
         )
     wait_for(
-        lambda: slots_taken(prefect, "source-drifted") == 0, seconds=60, what="the limit put right"
+        lambda: slots_taken(prefect, "source-drifted") == 0, seconds=90, what="the limit put right"
     )
 
 

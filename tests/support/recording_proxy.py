@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
 
-Way = Literal["refused", "answer lost", "server gone"]
+Way = Literal["refused", "answer lost", "server gone", "came second", "strange answer"]
 
 
 @dataclass
@@ -24,7 +24,8 @@ class Proxy:
         writes: method and path of everything that may have changed something.
         fail_at: the number of the write that goes wrong, counted from 1.
         way: `refused`: it is not passed on; `answer lost`: it is, and the connection ends before
-            the answer; `server gone`: from then on nothing is answered.
+            the answer; `server gone`: from then on nothing is answered; `came second`: somebody
+            else has just written the same; `strange answer`: it is passed on, and answers `null`.
     """
 
     port: int
@@ -58,15 +59,23 @@ class _Handler(BaseHTTPRequestHandler):
         elif fails and self.proxy.way == "refused":
             self.answer(422, {"Content-Type": "application/json"}, b'{"detail": "no"}')
         else:
-            upstream = http.client.HTTPConnection("127.0.0.1", self.target, timeout=60)
-            upstream.request(self.command, self.path, body, dict(self.headers))
-            response = upstream.getresponse()
-            content = response.read()
-            upstream.close()
-            if fails:
+            response, content = self.ask(body)
+            if fails and self.proxy.way == "came second":
+                response, content = self.ask(body)
+            if fails and self.proxy.way == "answer lost":
                 self.close_connection = True
+            elif fails and self.proxy.way == "strange answer":
+                self.answer(response.status, response.headers, b"null")
             else:
                 self.answer(response.status, response.headers, content)
+
+    def ask(self, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+        upstream = http.client.HTTPConnection("127.0.0.1", self.target, timeout=60)
+        upstream.request(self.command, self.path, body, dict(self.headers))
+        response = upstream.getresponse()
+        content = response.read()
+        upstream.close()
+        return response, content
 
     def keep(self) -> bool:
         """Note a write, and say whether it is the one that goes wrong."""
