@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fault_points import Child
+from prefect_server import wait_for
 
 from crmhouse.errors import AlreadyRunningError
 from ingestion.locks import open_locks
@@ -100,12 +101,32 @@ def require_all_landed_once(things: Source) -> None:
 
 def test_processes_at_once_land_each_slice_once(things: Source) -> None:
     arguments = things.warehouse, *things.configured({"things": CUT}, {})
-    with Child(sync, *arguments) as one, Child(sync, *arguments) as two:
-        third = [run.slice for run in sync_source(*arguments, run_id=uuid.uuid4())]
-        done = [*one.said(), *two.said(), *third]
+    with (
+        open_locks(things.warehouse) as locks,
+        Child(sync, *arguments) as one,
+        Child(sync, *arguments) as two,
+        ThreadPoolExecutor() as pool,
+    ):
+        assert locks.take("sync test.things load 0008")  # so none is done before all have begun
+        third = pool.submit(sync_source, *arguments, run_id=uuid.uuid4())
+        wait_for(lambda: at_work(things) == 3, seconds=60, what="three processes")
+        locks.release("sync test.things load 0008")
+        done = [*one.said(), *two.said(), *(run.slice for run in third.result(timeout=60))]
         assert (one.wait(), two.wait()) == (0, 0)
     require_all_landed_once(things)
     assert sorted(done) == ["changes", *(f"load {n:04d}" for n in range(1, SLICES + 1))]
+
+
+def at_work(things: Source) -> int:
+    """How many processes sync the source."""
+    with things.warehouse.connect() as connection:
+        found = connection.execute(
+            "select count(*) from pg_locks where locktype = 'advisory' and granted "
+            "and (classid::bigint << 32) | objid::bigint = hashtextextended('sync test', 0) "
+            "and database = (select oid from pg_database where datname = current_database())"
+        ).fetchone()
+    assert found
+    return int(found[0])
 
 
 def test_the_slice_of_a_killed_leader_is_landed_by_its_helper(things: Source) -> None:

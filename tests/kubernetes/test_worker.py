@@ -135,7 +135,8 @@ def test_an_evicted_run_goes_on_in_a_second_pod_which_does_not_need_the_worker(
         return [(state.get("failed", 0), state.get("succeeded", 0)) for state in states]
 
     # The run says that it is completed before its pod has ended.
-    wait_for(lambda: ends() == [(1, 0), (0, 1)], seconds=60, what="the end of both pods")
+    wait_for(lambda: all(map(any, ends())), seconds=120, what="the end of its pods")
+    assert ends() == [(1, 0), (0, 1)]
 
 
 def test_an_image_that_is_not_there_is_told(story: Story) -> None:

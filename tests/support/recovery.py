@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ _SECONDS = 900  # of patience: on a busy machine a refresh takes minutes
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment on a server, with a schedule of a few seconds that is paused."""
+    """A deployment on a server, with a schedule that is paused."""
 
     server: PrefectServer
     id: str
@@ -47,11 +48,16 @@ class Deployment:
             new = (run for run in self.server.runs(self.id) if run["id"] not in before)
             return next((run for run in new if run["state_type"] in {"PENDING", "RUNNING"}), None)
 
+        # Once, soon: the scheduler may add runs to a deployment that is being paused.
+        (schedule,) = self.server.call(f"/deployments/{self.id}/schedules")
+        soon = datetime.now(UTC) + timedelta(seconds=12)
+        once = {**schedule["schedule"], "interval": _SECONDS - 60, "anchor_date": soon.isoformat()}
+        path = f"/deployments/{self.id}/schedules/{schedule['id']}"
+        self.server.call(path, {"schedule": once, "active": True}, "PATCH")
         self.server.call(f"/deployments/{self.id}/resume_deployment", {})
         try:
             found: dict[str, Any] = wait_for(taken, seconds=_SECONDS, what="a scheduled run")
         finally:
-            # At once, and so rarely that no second run is taken meanwhile: it would wait its turn.
             self.server.call(f"/deployments/{self.id}/pause_deployment", {})
         assert found["auto_scheduled"] is True
         return wait_for_state(self.server, found, "Running")
@@ -66,7 +72,7 @@ class Deployment:
 def deploy(
     server: PrefectServer, folder: Path, wanted: dict[str, dict[str, Any]]
 ) -> dict[str, Deployment]:
-    """Deploy variants of the repository's deployments, with quick schedules that are paused.
+    """Deploy variants of the repository's deployments, with schedules that are paused.
 
     Args:
         server: where to.
@@ -82,8 +88,8 @@ def deploy(
         flows[name] = more.pop("of")
         kept = copy.deepcopy(known[flows[name]])
         pool = {**kept["work_pool"], "name": more.pop("pool", POOL)}
-        quick = [{"slug": "quick", "interval": 15, "timezone": "Etc/UTC"}]
-        own = {"name": name, "schedules": quick, "paused": True, "work_pool": pool, **more}
+        daily = [{"slug": "daily", "interval": 86_400, "timezone": "Etc/UTC"}]
+        own = {"name": name, "schedules": daily, "paused": True, "work_pool": pool, **more}
         variants.append({**kept, **own})
     content["deployments"] = variants
     (folder / "prefect.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
