@@ -6,6 +6,7 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/crmhouse demo
 
+# For two cores: one more than that, since tests also wait for what they have started.
 test: .venv/ready browser
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 3 --dist loadgroup
 
