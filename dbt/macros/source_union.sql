@@ -88,9 +88,19 @@
 {%- endmacro %}
 
 
-{#- The relation if it exists: a stream that is switched off, or has never run, has no table. -#}
+{#-
+    The relation if it exists: a stream that is switched off, or has never run, has no table.
+    PostgreSQL is asked, not dbt's cache (adapter.get_relation): several threads render models, and the
+    first of them that asks for a schema adds its tables to the cache one by one. Another one that asks
+    meanwhile is told that the rest do not exist, and its model would be empty.
+-#}
 {% macro landed_relation(schema, identifier) -%}
-    {{ return(adapter.get_relation(target.database, schema, identifier)) }}
+    {%- set relation = api.Relation.create(
+        database=target.database, schema=schema, identifier=identifier
+    ) -%}
+    {%- set name = "$name$" ~ relation.include(database=false) ~ "$name$" -%}
+    {%- set found = run_query("select to_regclass(" ~ name ~ ")::text") -%}
+    {{ return(relation if found.rows[0][0] else none) }}
 {%- endmacro %}
 
 
