@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 CRM_DEMO = ROOT.parent / "shared" / "data" / "crm_demo"
 
 TEMPLATE = "migrated"
+_MEMORY = 3e9
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
@@ -32,15 +34,28 @@ pytest_plugins = ["faults"]
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """The server of this test process, before any database of a test."""
-    embedded = EmbeddedServer.of(tmp_path_factory.mktemp("home"))
+    home = in_memory() or tmp_path_factory.mktemp("home")
+    embedded = EmbeddedServer.of(home)
     with embedded.use():
         server = Warehouse(embedded.parameters, embedded=True)
         with server.connect(autocommit=True) as connection:
             # No test switches the machine off.
             connection.execute("alter system set fsync = off")
+            connection.execute("alter system set max_wal_size = '256MB'")
             connection.execute("select pg_reload_conf()")
         yield server
     shutil.rmtree(embedded.data.parent)  # for root it may be outside of the temporary folder
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def in_memory() -> Path | None:
+    """Make a folder in memory, where that has room: the database of each test is 300 files."""
+    memory = Path("/dev/shm")  # noqa: S108  # a folder of a name that nobody can guess
+    if not memory.is_dir() or shutil.disk_usage(memory).free < _MEMORY:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="crmhouse-tests-", dir=memory))
+    folder.chmod(0o755)  # the server of root runs as another user
+    return folder
 
 
 @pytest.fixture
