@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 CRM_DEMO = ROOT.parent / "shared" / "data" / "crm_demo"
 
 TEMPLATE = "migrated"
-_MEMORY = 3e9
+_MEMORY = 3e9  # bytes that must be free, for all test processes together
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def lasting_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The API and home of a server as `crmhouse run` would start it, for this folder's tests."""
+    """The API and home of a server as `crmhouse run` would start it, for the whole session."""
     home = tmp_path_factory.mktemp("shared_prefect")
     quiet = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     with (home / "server.log").open("wb") as log:
