@@ -17,6 +17,7 @@ from ingestion.stream_sync import Asked
 from ingestion.sync import sync_source
 
 _TOP = 25
+_PATIENCE = 60.0  # for a process that has landed all slices of a small table before the other began
 
 
 def work(job: dict[str, Any]) -> str | None:
@@ -43,7 +44,9 @@ def _sync(job: dict[str, Any]) -> None:
     for window in job.get("windows") or [None]:
         moments = [datetime.fromisoformat(moment) for moment in window or ()]
         asked = Asked(window=(moments[0], moments[1])) if window else Asked()
-        sync_source(warehouse, settings, source, run_id=uuid.uuid4(), asked=asked)
+        sync_source(
+            warehouse, settings, source, run_id=uuid.uuid4(), asked=asked, patience=_PATIENCE
+        )
 
 
 if __name__ == "__main__":

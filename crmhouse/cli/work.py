@@ -261,9 +261,8 @@ def run(ctx: click.Context, force: bool, accept: tuple[str, ...], form: str) -> 
 )
 @click.option("--persons", default=1000, show_default=True, help="How many people to invent.")
 @click.option("--seed", default=7, show_default=True, help="Another seed, another company.")
-@format_option
 @click.pass_context
-def demo(ctx: click.Context, folder: Path, persons: int, seed: int, form: str) -> None:
+def demo(ctx: click.Context, folder: Path, persons: int, seed: int) -> None:
     """Show everything at work, on an invented company's four systems, compared with the truth.
 
     Writes the data, serves it by stand-ins of the four APIs, runs the first delivery, then the
@@ -295,14 +294,10 @@ def demo(ctx: click.Context, folder: Path, persons: int, seed: int, form: str) -
             wrong = [c.figure for c in comparisons if not c.is_equal]
             if wrong:
                 break
-    if form == "json":
-        emit_json({"summary": summary, "truth": comparisons, "recognition": found})
-    else:
-        truth = tables_of_truth(comparisons, found)
-        warehouse = warehouse_of(settings).url()
-        port = url.rpartition(":")[2]
-        look = where_to_look(config, warehouse, port, result.gate_page)
-        _close(summary, result, *truth, look)
+    truth = tables_of_truth(comparisons, found)
+    warehouse = warehouse_of(settings).url()
+    look = where_to_look(config, warehouse, url.rpartition(":")[2], result.gate_page)
+    _close(summary, result, *truth, look)
     ctx.exit(FAILED if wrong else _EXIT_CODES.get(summary.status, FAILED))
 
 

@@ -119,7 +119,7 @@ def _apart(content: dict[str, Any]) -> dict[str, Any]:
     return copied
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bare_server(
     tmp_path_factory: pytest.TempPathFactory, server: Warehouse
 ) -> Iterator[PrefectServer]:
@@ -127,7 +127,7 @@ def bare_server(
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def proxy(bare_server: PrefectServer) -> Iterator[Proxy]:
     with recording_proxy(bare_server.port) as proxy:
         yield proxy

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lasting_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The API and home of a server as `crmhouse run` would start it, for the whole session."""
     home = tmp_path_factory.mktemp("shared_prefect")

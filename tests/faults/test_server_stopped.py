@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("own-server")
 MOMENTS = 3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(own_server: EmbeddedServer) -> Warehouse:
     return Warehouse(own_server.parameters, embedded=True)
 

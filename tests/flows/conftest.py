@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect(tmp_path_factory: pytest.TempPathFactory, server: Warehouse) -> Iterator[PrefectServer]:
     with prefect_server(tmp_path_factory.mktemp("prefect"), server) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project over the first batch of a small company."""
     folder = tmp_path_factory.mktemp("flows_project")
@@ -35,14 +35,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project_warehouse(project: Project) -> Iterator[Warehouse]:
     """The project's warehouse, kept running between the flow runs."""
     with project.warehouse() as warehouse:
         yield warehouse
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def process_worker(
     prefect: PrefectServer,
     project: Project,
@@ -52,7 +52,7 @@ def process_worker(
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def refreshed(
     prefect: PrefectServer,
     process_worker: None,  # noqa: ARG001  # it must be there

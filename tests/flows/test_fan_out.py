@@ -208,7 +208,7 @@ def test_the_bound_of_the_source_was_kept(loaded: dict[str, Any], company: FanOu
     for _, change in sorted(moments):
         at_work += change
         most = max(most, at_work)
-    assert most == 3
+    assert 1 < most <= 3  # on a busy machine one may end before the third has started
 
 
 def test_the_run_tells_what_its_sub_runs_have_landed(

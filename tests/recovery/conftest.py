@@ -62,14 +62,14 @@ class Company:
         }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """The PostgreSQL of the warehouses and of Prefect."""
     with own_postgres(tmp_path_factory.mktemp("home of recovery")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedServer) -> PrefectServer:
     return new_server(
         tmp_path_factory.mktemp("prefect"),
@@ -78,7 +78,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedServer) 
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_process(prefect: PrefectServer) -> Iterator[Service]:
     """The server's process, with the automations of recovery in it."""
     with prefect.service() as process:
@@ -87,12 +87,12 @@ def prefect_process(prefect: PrefectServer) -> Iterator[Service]:
         yield process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate(tmp_path_factory.mktemp("company"), persons=60, seed=3).folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def undisturbed(
     new_company: Callable[[str], Company],
     prefect: PrefectServer,
@@ -116,19 +116,19 @@ def undisturbed(
         process.communicate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def golden(undisturbed: Callable[[], Company]) -> Callable[[], dict[str, str]]:
     """Tells what raw, identity and marts hold when nothing is disturbed."""
     return lambda: everything(undisturbed().warehouse)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def calm(undisturbed: Callable[[], Company]) -> Company:
     """A company with its marts."""
     return undisturbed()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def new_company(
     tmp_path_factory: pytest.TempPathFactory, data: Path, postgres: EmbeddedServer
 ) -> Callable[[str], Company]:
@@ -147,13 +147,13 @@ def new_company(
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rough(new_company: Callable[[str], Company]) -> Company:
     """The company whose processes die."""
     return new_company("rough")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployments(
     tmp_path_factory: pytest.TempPathFactory,
     prefect: PrefectServer,
@@ -183,7 +183,7 @@ def deployments(
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def process_worker(
     prefect: PrefectServer,
     prefect_process: Service,  # noqa: ARG001  # it must be there
