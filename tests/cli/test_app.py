@@ -83,9 +83,9 @@ def test_everything_that_reads_speaks_json_too() -> None:
         for name, command in commands.items()
         if any("--format" in option.opts for option in command.params)
     }
-    # These write a file, start and stop a server, serve, or hand over to psql.
+    # These write a file, show it all to a person, start and stop a server, serve, or are psql.
     assert set(commands) - speak == {
-        "init", "quarantine", "simulate", "warehouse", "warehouse start", "warehouse stop",
+        "init", "demo", "quarantine", "simulate", "warehouse", "warehouse start", "warehouse stop",
         "warehouse psql", "metrics",
     }  # fmt: skip
 
