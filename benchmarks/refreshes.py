@@ -43,10 +43,11 @@ def plain(config: str, *, force: bool) -> str:
                 "as_of": as_of,
                 "streams": _streams(settings),
             }
-            quality.run_gate(warehouse, "raw", **checks).raise_for_failures()
-            transform.build_for_identity(warehouse, settings)
-            resolve(warehouse, run_id=run_id)
-            transform.build_marts(warehouse, settings)
+            with transform.dbt_process(warehouse, settings) as process:
+                quality.run_gate(warehouse, "raw", **checks).raise_for_failures()
+                transform.build_for_identity(warehouse, settings, process=process)
+                resolve(warehouse, run_id=run_id)
+                transform.build_marts(warehouse, settings, process=process)
             quality.run_gate(warehouse, "marts", **checks).raise_for_failures()
             quality.write_page(warehouse, settings.home / "gates.html", run_id=run_id)
             publish.publish(warehouse, run_id=run_id)

@@ -1,4 +1,4 @@
-"""Runs dbt: one process per phase, its results as values, its failure as one readable error.
+"""Runs dbt: one call per phase, its results as values, its failure as one readable error.
 
 dbt runs as a subprocess, because in one process it needs four times the time and three times the
 memory. The process has a group of its own that is ended as a whole. The password travels in the
@@ -11,12 +11,13 @@ import json
 import logging
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from crmhouse.dbt_process import call_dbt
+from crmhouse.dbt_process import DbtCall, DbtProcess
 from crmhouse.dbt_progress import NodeLog
 from crmhouse.dbt_results import DbtRun, failure_text, last_lines, read_results
 from crmhouse.errors import (
@@ -93,10 +94,18 @@ def project_folder() -> Path:
     raise ConfigurationError(f"The dbt project is missing; looked in {looked}. Install again.")
 
 
+def dbt_process(warehouse: Warehouse, settings: Settings) -> DbtProcess:
+    """Return a process for several calls of dbt: it loads dbt once, from `with` on."""
+    folder = settings.home / "dbt"
+    folder.mkdir(parents=True, exist_ok=True)
+    return DbtProcess(folder, _environment(warehouse, settings))
+
+
 def build_for_identity(
     warehouse: Warehouse,
     settings: Settings,
     *,
+    process: DbtProcess | None = None,
     project: Path | None = None,
     stop: threading.Event | None = None,
     listener: NodeListener | None = None,
@@ -106,6 +115,7 @@ def build_for_identity(
     Args:
         warehouse: the open warehouse.
         settings: the project's settings.
+        process: of `dbt_process`, for several calls; one of its own when left out.
         project: the dbt project's folder; ours when left out.
         stop: when it is set from another thread, dbt is ended.
         listener: is told each node as it finishes.
@@ -115,7 +125,7 @@ def build_for_identity(
     """
     return build(
         warehouse, settings, "identity_inputs", BEFORE_IDENTITY,
-        project=project, stop=stop, listener=listener,
+        process=process, project=project, stop=stop, listener=listener,
     )  # fmt: skip
 
 
@@ -123,6 +133,7 @@ def build_marts(
     warehouse: Warehouse,
     settings: Settings,
     *,
+    process: DbtProcess | None = None,
     project: Path | None = None,
     stop: threading.Event | None = None,
     listener: NodeListener | None = None,
@@ -133,7 +144,7 @@ def build_marts(
     """
     run = build(
         warehouse, settings, "marts", AFTER_IDENTITY,
-        project=project, stop=stop, listener=listener,
+        process=process, project=project, stop=stop, listener=listener,
     )  # fmt: skip
     _drop_leftovers(warehouse, settings.home / "dbt" / "manifest.json")
     return run
@@ -146,6 +157,7 @@ def build(
     selection: Sequence[str],
     *,
     verb: str = "build",
+    process: DbtProcess | None = None,
     project: Path | None = None,
     stop: threading.Event | None = None,
     listener: NodeListener | None = None,
@@ -158,6 +170,7 @@ def build(
         phase: names the log of this call.
         selection: dbt's arguments that choose nodes.
         verb: dbt's command; `test` is the one that can run unit tests alone.
+        process: of `dbt_process`, for several calls; one of its own when left out.
         project: the dbt project's folder; ours when left out.
         stop: when it is set from another thread, dbt is ended.
         listener: is told each node as it finishes.
@@ -168,7 +181,6 @@ def build(
     project = project or project_folder()
     target = settings.home / "dbt"
     logs = target / "logs" / phase
-    target.mkdir(parents=True, exist_ok=True)
     (target / "run_results.json").unlink(missing_ok=True)
     arguments = [
         "--no-use-colors", "--log-path", str(logs),
@@ -181,14 +193,12 @@ def build(
     nodes_done = NodeLog(logs, listener) if listener else None
     started = time.monotonic()
     logger.info("dbt builds %s", phase)
-    code = call_dbt(
-        arguments,
-        environment=_environment(warehouse, settings),
-        output=output,
-        timeout=settings.dbt.timeout_seconds,
-        stop=stop,
+    call = DbtCall(
+        arguments, output, settings.dbt.timeout_seconds, stop,
         watch=nodes_done.look if nodes_done else None,
-    )
+    )  # fmt: skip
+    with dbt_process(warehouse, settings) if process is None else nullcontext(process) as running:
+        code = running.run(call)
     seconds = round(time.monotonic() - started, 3)
     nodes = read_results(target)
     if failed := [node for node in nodes if node.failed]:

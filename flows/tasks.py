@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import TaskOptions
 
+    from crmhouse.dbt_process import DbtProcess
     from crmhouse.dbt_progress import NodeDone
     from crmhouse.dbt_results import DbtRun
     from crmhouse.publish import Published
@@ -229,11 +230,12 @@ def gate(work: Work, boundary: Boundary, as_of: datetime) -> None:
 
 
 @step("dbt {phase}")
-def dbt(work: Work, phase: str, progress: Progress) -> DbtRun:
+def dbt(work: Work, process: DbtProcess, phase: str, progress: Progress) -> DbtRun:
     """Build and test one part of the dbt project; log each node as it finishes.
 
     Args:
         work: the run.
+        process: with dbt, for all phases.
         phase: `identity inputs`: what identity reads; `marts`: everything else.
         progress: is told how far it is.
 
@@ -249,7 +251,7 @@ def dbt(work: Work, phase: str, progress: Progress) -> DbtRun:
 
     try:
         with errors_of_ours(f"dbt, {phase}"):
-            run = build(work.warehouse, work.settings, listener=tell)
+            run = build(work.warehouse, work.settings, process=process, listener=tell)
     except TransformFailedError:
         work.dbt_nodes[phase] = read_results(work.settings.home / "dbt")
         raise

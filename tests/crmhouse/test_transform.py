@@ -204,20 +204,44 @@ def test_after_the_timeout_no_process_and_no_statement_of_dbt_is_left(
     assert statements(warehouse) == 0
 
 
-def test_dbt_can_be_stopped_from_another_thread(
+def test_calls_share_a_process_and_one_that_is_stopped_does_not_stop_the_next(
     warehouse: Warehouse, settings: Settings, project: Path
 ) -> None:
-    slow(project)
     stop = threading.Event()
 
     def when_it_works() -> None:
         wait_for_statement(warehouse)
         stop.set()
 
-    threading.Thread(target=when_it_works).start()
-    with pytest.raises(TransformFailedError, match="stopped on request"):
-        transform.build(warehouse, settings, "all", [], project=project, stop=stop)
+    with transform.dbt_process(warehouse, settings) as process:
+        first = transform.build(warehouse, settings, "1", [], project=project, process=process)
+        loaded = processes_of(str(settings.home))
+        slow(project)
+        threading.Thread(target=when_it_works).start()
+        with pytest.raises(TransformFailedError, match="stopped on request"):
+            transform.build(
+                warehouse, settings, "2", [], project=project, process=process, stop=stop
+            )
+        assert until_gone(str(settings.home)) == []
+        (project / "models/slow.sql").unlink()
+        third = transform.build(warehouse, settings, "3", [], project=project, process=process)
+        assert len(loaded) == len(processes_of(str(settings.home))) == 1
+        assert loaded != processes_of(str(settings.home))
+        fourth = transform.build(warehouse, settings, "4", [], project=project, process=process)
+    assert [node.name for run in (first, third, fourth) for node in run.nodes] == ["good"] * 3
     assert until_gone(str(settings.home)) == []
+    logs = [(settings.home / "dbt" / f"{name}.log").read_text() for name in "134"]
+    assert [log.count("Running with dbt") for log in logs] == [1, 1, 1]
+
+
+def test_a_dbt_that_cannot_be_loaded_shows_why(
+    warehouse: Warehouse, settings: Settings, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "dbt").mkdir()
+    (project / "dbt/__init__.py").write_text("raise ImportError('half installed')")
+    monkeypatch.setenv("PYTHONPATH", str(project), prepend=os.pathsep)
+    with pytest.raises(TransformFailedError, match=r"(?s)could not start.*half installed"):
+        transform.build(warehouse, settings, "all", [], project=project)
 
 
 def test_dbt_does_not_outlive_a_killed_parent(
