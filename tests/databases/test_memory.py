@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from crmhouse.settings import Settings, SourceConfig
     from crmhouse.warehouse import Warehouse
 
-FEW, MANY = 20_000, 300_000
+FEW, MANY = 20_000, 150_000
 TIME = {"postgresql": "timestamptz", "mariadb": "timestamp(6)", "sqlite": "datetime"}
 FILL = {
-    "postgresql": "select n, repeat('x', 400), '2026-01-01'::timestamptz "
+    "postgresql": "select n, repeat('x', 800), '2026-01-01'::timestamptz "
     "from generate_series(1, {}) as s (n)",
-    "mariadb": "select seq, repeat('x', 400), '2026-01-01 00:00:00' from seq_1_to_{}",
+    "mariadb": "select seq, repeat('x', 800), '2026-01-01 00:00:00' from seq_1_to_{}",
     "sqlite": "with recursive s (n) as (select 1 union all select n + 1 from s where n < {}) "
-    "select n, hex(zeroblob(200)), '2026-01-01 00:00:00' from s",
+    "select n, hex(zeroblob(400)), '2026-01-01 00:00:00' from s",
 }
 WAYS: list[dict[str, Any]] = [{}, {"cursor": "updated_at", "sweep_every_hours": 0}]
 
@@ -44,7 +44,7 @@ def measure(pipe: Pipe, warehouse: Warehouse, settings: Settings, source: Source
 def test_memory_does_not_grow_with_the_table(source: Source, way: dict[str, Any]) -> None:
     for name, rows in (("few", FEW), ("many", MANY)):
         source.execute(
-            f"create table {name} (id integer primary key, filler varchar(400), "
+            f"create table {name} (id integer primary key, filler varchar(800), "
             f"updated_at {TIME[source.dialect]} not null)",
             f"insert into {name} {FILL[source.dialect].format(rows)}",
         )

@@ -56,7 +56,7 @@ OAUTH = {
     "refresh_token": "${STAND_IN_HUBSPOT_REFRESH}",
 }  # fmt: skip
 MOST_SYNCS = 10
-KILLS_OF_A_SYSTEM = 3  # in each batch
+KILLS_OF_A_SYSTEM = 2  # in each batch
 LASTS = 3.0  # seconds that a sync of one of them takes from its first request on, about
 
 

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
     from crmhouse.warehouse import Warehouse
 
-pytestmark = [pytest.mark.xdist_group("killed"), pytest.mark.usefixtures("shared_prefect")]
+pytestmark = [
+    pytest.mark.xdist_group("killed"),
+    pytest.mark.usefixtures("shared_prefect"),
+    pytest.mark.timeout(1800),
+]
 
 
 def test_a_run_killed_at_several_moments_converges(tmp_path: Path, faults: Faults) -> None:
