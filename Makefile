@@ -6,9 +6,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/crmhouse demo
 
-# For two cores: one more than that, since tests also wait for what they have started.
+# For two cores: twice as many processes, since tests also wait for what they have started.
 test: .venv/ready browser
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 3 --dist loadgroup
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 4 --dist loadgroup
 
 # Pages are tested in a real browser, Debian's. Without the right to install it, those tests are skipped.
 browser:
@@ -42,9 +42,10 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --constraints requirements-dev.lock pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group build --constraints requirements-dev.lock -o requirements-build.lock
 
+# Python compiles what it imports, once; most of what is installed it never does.
 .venv/ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 

