@@ -2,13 +2,15 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Bytecode is kept: what is called here starts many programs.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: .venv/ready
 	$(BIN)/crmhouse demo
 
-# For two cores: twice as many processes, since tests also wait for what they have started.
+# For two cores: one more than that, since tests also wait for what they have started.
 test: .venv/ready browser
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 4 --dist loadgroup
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 3 --dist loadgroup
 
 # Pages are tested in a real browser, Debian's. Without the right to install it, those tests are skipped.
 browser:

@@ -174,7 +174,8 @@ def _has_answer(process: subprocess.Popen[bytes], seconds: float) -> bool:
 def main() -> None:
     """Load dbt, then fork for each call until the parent closes the input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the fork at work
-    calls, answers = sys.stdin.buffer, sys.stdout.buffer
+    calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what is printed on the way is no answer
     from dbt.cli.main import cli  # noqa: PLC0415  # takes two seconds
 
     answers.write(_LOADED)
@@ -184,6 +185,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             call = json.loads(line)
+            answers.close()
             _speak_into(call["output"])
             signal.signal(signal.SIGINT, signal.default_int_handler)
             cli(call["arguments"], prog_name="dbt")  # ends the fork

@@ -238,7 +238,9 @@ def test_a_dbt_that_cannot_be_loaded_shows_why(
     warehouse: Warehouse, settings: Settings, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "dbt").mkdir()
-    (project / "dbt/__init__.py").write_text("raise ImportError('half installed')")
+    (project / "dbt/__init__.py").write_text(
+        "print('loading')\nraise ImportError('half installed')"
+    )
     monkeypatch.setenv("PYTHONPATH", str(project), prepend=os.pathsep)
     with pytest.raises(TransformFailedError, match=r"(?s)could not start.*half installed"):
         transform.build(warehouse, settings, "all", [], project=project)
