@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from moments import MOMENTS, RUNNING
 from own_postgres import start_again, stop_immediately
-from prefect_server import wait_for
 from project import EXPORTED
 from recovery import (
-    GRACE,
     WAITS_FOR_A_LOCK,
     Deployment,
     everything,
@@ -19,7 +17,6 @@ from recovery import (
     held,
     kill_run,
     no_more_than,
-    processes_of,
     states,
     wait_for_second_try,
     wait_for_state,
@@ -118,23 +115,12 @@ def test_a_run_whose_process_is_gone_comes_back_by_itself_and_completes(
     has_what_it_must(rough, golden())
 
 
-def test_a_run_whose_worker_is_stopped_and_then_killed_completes_all_the_same(
+def test_a_run_whose_worker_is_killed_completes_with_it_or_after_it(
     deployments: dict[str, Deployment], prefect: PrefectServer, process_worker: Service,
     rough: Company, golden: Callable[[], dict[str, str]], faults: Faults,
 ) -> None:  # fmt: skip
     with held(rough.warehouse, f"sync shopify.{LATE}"):
         run = deployments["syncs"].scheduled_run()
-        wait_until(rough.warehouse, WAITS_FOR_A_LOCK)
-        told = time.monotonic()
-        process_worker.stop(seconds=GRACE)
-        wait_for(lambda: not processes_of(run), seconds=GRACE, what="the end of the run's process")
-        faults.inject("SIGTERM of a worker")
-        faults.notes.append(
-            f"a worker that was told to go, and its run, were gone after "
-            f"{time.monotonic() - told:.1f} s"
-        )
-        process_worker.start()
-        wait_for_second_try(prefect, run)
         wait_until(rough.warehouse, WAITS_FOR_A_LOCK)
         process_worker.kill()
         faults.inject("kill -9 of a worker")
