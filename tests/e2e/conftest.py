@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package")
 def lasting_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The API and home of a server as `crmhouse run` would start it, for the whole session."""
+    """The API and home of a server as `crmhouse run` would start it, for this folder's tests."""
     home = tmp_path_factory.mktemp("shared_prefect")
     quiet = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     with (home / "server.log").open("wb") as log:

@@ -150,10 +150,10 @@ def test_killed_at_random_moments_syncs_go_on_and_the_truth_arrives_to_the_cent(
         for batch in BATCHES:
             project.configure(until=batch, batch_rows=BATCH_ROWS)
             apis.requests()
-            moments, ended = [], Counter[str]()
+            moments, whole = [], Counter[str]()
             for system in SYSTEMS * KILLS_OF_A_SYSTEM:
                 while not kill(project, apis, system, moment := random.uniform(0, LASTS)):
-                    ended[system] += 1
+                    whole[system] += 1
                 wait_for_the_dead(rough)
                 moments.append(round(moment, 1))
             project.crmhouse("sync")
@@ -162,7 +162,7 @@ def test_killed_at_random_moments_syncs_go_on_and_the_truth_arrives_to_the_cent(
             expected = exported(warehouse, company, batch)
             hold(faults, expected, landed(rough), batch)
             if batch == BATCHES[0]:
-                went_on(apis, expected, ended, faults)
+                went_on(apis, expected, whole, faults)
         project.run()
         assert wrong_figures(rough, company, BATCHES[-1]) == []
         with rough.connect() as connection:

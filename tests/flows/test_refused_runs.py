@@ -53,7 +53,7 @@ print(json.dumps(said))
 
 @pytest.fixture(scope="module")
 def refresh(prefect: PrefectServer, project: Project) -> Any:
-    """Runs the refresh in a process, with the session's server keeping the record."""
+    """Runs the refresh in a process, with these tests' server keeping the record."""
 
     def run(*arguments: str) -> dict[str, Any]:
         result = subprocess.run(
